@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libsealbuf: shared memory with kernel-enforced seals, between processes that need not trust each other.
+ *
+ * Two halves. A `sealbuf_buffer` is one memfd with its mapping; everything about it works without a broker. A
+ * `sealbuf_client` is a connection to the broker, sealbufd(8), through which buffers get names and go to others.
+ *
+ * What holds for every function:
+ *
+ *   Errors     are negative ints: -errno where the kernel refused the caller's own system call (errno(3), at most
+ *              4095), or -SEALBUF_ERR_... (5001 and up, sealbuf-errors(7)). sealbuf_strerror() knows both. On
+ *              failure nothing has changed, and no pointer has been written, unless it says otherwise.
+ *   Threads    no global state, no thread, no signal handler, no output. Different objects may be used by different
+ *              threads at the same time. One sealbuf_client must be used by one thread at a time. One sealbuf_buffer
+ *              may be read, written and queried by several threads at a time; map, unmap, seal, resize, take_fd and
+ * free need it to themselves. Descriptors are close-on-exec and above 2, unless asked otherwise. Options    are structs
+ * that start with their own size, so that they can grow: set struct_size to sizeof, and the rest to zero where you have
+ * no wish. NULL in place of a struct means all zero, where that makes sense. Sizes      are bytes. Times are
+ * milliseconds of CLOCK_MONOTONIC where they are waits, and nanoseconds since the epoch where they are points in time.
+ *
+ * See libsealbuf(3), sealbuf(7), memfd_create(2), fcntl(2), unix(7).
+ */
+#ifndef SEALBUF_H
+#define SEALBUF_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include <sealbuf-protocol.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SEALBUF_API __attribute__((visibility("default")))
+
+typedef struct sealbuf_buffer sealbuf_buffer;
+typedef struct sealbuf_client sealbuf_client;
+typedef struct sealbuf_reply sealbuf_reply;
+
+/* ---- Errors and seals as text: sealbuf_strerror(3) ------------------------------------------------------------ */
+
+/* What the error means, for people: never NULL, static, thread-safe. Takes negative or positive codes. */
+SEALBUF_API const char *sealbuf_strerror(int error);
+/* What to do about it, static, thread-safe; "" for errno values and for 0. */
+SEALBUF_API const char *sealbuf_error_remedy(int error);
+/* "NOT_FOUND" for SEALBUF_ERR_NOT_FOUND, "ENOENT" for ENOENT, "UNKNOWN" for a number that is neither. Static. */
+SEALBUF_API const char *sealbuf_error_name(int error);
+
+/* Room that sealbuf_seals_format needs at most, NUL included. */
+#define SEALBUF_SEALS_TEXT 64
+/* Writes a set as `shrink|grow|write`, `none` if empty, unknown bits as `0x40`. Returns text. */
+SEALBUF_API const char *sealbuf_seals_format(uint32_t seals, char text[SEALBUF_SEALS_TEXT]);
+/*
+ * Reads a set: names separated by `|` or `,`: shrink, grow, write, future_write, seal, exec, immutable, none, or 0x
+ * and hexadecimal digits. 0; -EINVAL: something else is in the text, *seals is untouched.
+ */
+SEALBUF_API int sealbuf_seals_parse(const char *text, uint32_t *seals);
+
+/* ---- Buffers, without any broker: sealbuf_buffer(3) ------------------------------------------------------------ */
+
+/* Flags of sealbuf_create_options that only sealbuf_buffer_create knows; SEALBUF_CREATE_... (protocol) are for both. */
+#define SEALBUF_CREATE_UNSEALABLE 0x10000u /* no seal can ever be added; none are at birth */
+#define SEALBUF_CREATE_INHERIT    0x20000u /* not close-on-exec: children keep it across execve(2) */
+
+struct sealbuf_create_options {
+    size_t struct_size;
+    uint64_t size;               /* bytes; with huge pages a multiple of the page */
+    uint32_t seals;              /* at birth, besides SHRINK and GROW, which GROWABLE and SHRINKABLE keep away */
+    uint32_t flags;              /* SEALBUF_CREATE_... */
+    uint32_t huge_shift;         /* log2 of the huge page's size: 21 is 2 MiB, 30 is 1 GiB; 0 the system's default */
+    const char *label;           /* shown in /proc; anybody can read it */
+    const char *const *metadata; /* "KEY=VALUE" strings, NULL at the end; only with a broker */
+};
+
+/*
+ * Creates a memfd of one's own, zero-filled and sparse: its pages cost nothing until they are touched. SHRINK and
+ * GROW are applied at birth, and EXEC where the kernel has it (6.3), unless the flags say otherwise. Does not block.
+ * The caller owns *buffer, until sealbuf_buffer_free.
+ * -EFBIG: beyond RLIMIT_FSIZE, whose SIGXFSZ kills the process unless it is ignored (setrlimit(2)). -EINVAL: size not
+ * a multiple of the huge page. -ENODEV: no huge pages of this size. -EACCES: executable memfds are forbidden
+ * (vm.memfd_noexec). -EMFILE, -ENFILE, -ENOMEM: memfd_create(2).
+ * SEALBUF_ERR_FLAGS, SEALBUF_ERR_SIZE, SEALBUF_ERR_SEALS, SEALBUF_ERR_LABEL: the options are not valid.
+ */
+SEALBUF_API int sealbuf_buffer_create(sealbuf_buffer **buffer, const struct sealbuf_create_options *options);
+
+/*
+ * These bytes, sealed, in one call: creates, fills, and applies `seals` (SEALBUF_SEALS_IMMUTABLE is the usual set).
+ * Errors as sealbuf_buffer_create, and -ENOMEM or -ENOSPC where the pages are not to be had.
+ */
+SEALBUF_API int sealbuf_buffer_from_bytes(sealbuf_buffer **buffer, const void *bytes, size_t size, uint32_t seals);
+
+/*
+ * Makes a buffer of a descriptor that one has. On success it is the buffer's; on failure it stays the caller's.
+ * -EBADF: not an open descriptor, or O_PATH. SEALBUF_ERR_NOT_MEMFD: not a memfd: a file in /dev/shm is none, although
+ * it answers F_GET_SEALS.
+ */
+SEALBUF_API int sealbuf_buffer_adopt(sealbuf_buffer **buffer, int fd);
+
+/* A second buffer with a duplicate (dup(2)) of the descriptor: same file, same access. No mapping. -EMFILE. */
+SEALBUF_API int sealbuf_buffer_clone(const sealbuf_buffer *buffer, sealbuf_buffer **clone);
+
+/*
+ * A second buffer with a read-only description of its own, by way of /proc: whoever gets its descriptor cannot write,
+ * seal or move the file offset of others. -EACCES: the file's mode. -EAGAIN: somebody holds a lease. -ENOENT: no /proc.
+ */
+SEALBUF_API int sealbuf_buffer_reopen(const sealbuf_buffer *buffer, sealbuf_buffer **reader);
+
+/* Takes the mapping down, closes the descriptor, frees; NULL is allowed. Closing the last descriptor of a big buffer
+   takes 40 ms a GiB. Returns NULL. */
+SEALBUF_API sealbuf_buffer *sealbuf_buffer_free(sealbuf_buffer *buffer);
+
+/* The descriptor; it stays the buffer's. */
+SEALBUF_API int sealbuf_buffer_fd(const sealbuf_buffer *buffer);
+/* Frees the buffer, takes its mapping down, and returns the descriptor, which is the caller's now. */
+SEALBUF_API int sealbuf_buffer_take_fd(sealbuf_buffer *buffer);
+/* The broker's id of it; 0 where no broker knows it. */
+SEALBUF_API uint64_t sealbuf_buffer_id(const sealbuf_buffer *buffer);
+/* 1 where the descriptor may write, 0 where it is read-only. */
+SEALBUF_API int sealbuf_buffer_writable(const sealbuf_buffer *buffer);
+
+/* Size now, as fstat(2) says. Does not block. */
+SEALBUF_API int sealbuf_buffer_size(const sealbuf_buffer *buffer, uint64_t *size);
+/* ftruncate(2). -EPERM: sealed against it. -EINVAL: not a multiple of the huge page, or read-only. -EFBIG. -EBUSY:
+   mapped; unmap first, so that no pointer is left to memory that has gone. */
+SEALBUF_API int sealbuf_buffer_resize(sealbuf_buffer *buffer, uint64_t size);
+
+/*
+ * Adds one or more seals, all of them or none (F_ADD_SEALS, fcntl(2)). A writable mapping that this buffer has is taken
+ * down first where WRITE is asked for, and lives on under FUTURE_WRITE. May block for 0.16 s where pages are pinned,
+ * and 4 ms for each GiB that is populated.
+ * -EBUSY: WRITE, and somebody still has a writable (or a read-write descriptor's shared) mapping, or pinned pages; the
+ * mapping is gone all the same. -EPERM: sealed against more seals, or a read-only descriptor. SEALBUF_ERR_SEALS:
+ * unknown bits, to us or to this kernel.
+ */
+SEALBUF_API int sealbuf_buffer_seal(sealbuf_buffer *buffer, uint32_t seals);
+/* The seals as the kernel has them now, bits unknown to us included. Does not block. */
+SEALBUF_API int sealbuf_buffer_seals(const sealbuf_buffer *buffer, uint32_t *seals);
+/* 1 where all of these are there (others may be, too), 0 where not, or a negative error. */
+SEALBUF_API int sealbuf_buffer_has_seals(const sealbuf_buffer *buffer, uint32_t seals);
+
+/*
+ * pread(2) and pwrite(2), repeated until all is done or the end is reached: bytes done, fewer only at the end of the
+ * file, or where an error came after some. -EPERM: sealed. -EBADF: read-only. -EINVAL: writing to huge pages; map them.
+ */
+SEALBUF_API ssize_t sealbuf_buffer_read(const sealbuf_buffer *buffer, void *bytes, size_t size, uint64_t offset);
+SEALBUF_API ssize_t sealbuf_buffer_write(const sealbuf_buffer *buffer, const void *bytes, size_t size, uint64_t offset);
+
+#define SEALBUF_MAP_WRITE   0x01u /* shared and writable; not once it has the WRITE or FUTURE_WRITE seal */
+#define SEALBUF_MAP_PRIVATE 0x02u /* private and writable: copy on write, whatever the seals */
+#define SEALBUF_MAP_UNSEALED                                                                                           \
+    0x04u /* also without the SHRINK seal: somebody may shrink it, and reading is SIGBUS then */
+#define SEALBUF_MAP_POPULATE 0x08u /* fault all pages in now: MAP_POPULATE of mmap(2) */
+
+/*
+ * Maps the whole buffer, read-only unless the flags say otherwise. Verifies first, by itself, that the kernel holds the
+ * SHRINK seal, so that no other process can make an access fault, and takes the size from fstat(2). The mapping belongs
+ * to the buffer, and lives until sealbuf_buffer_unmap, _free, _take_fd, or _seal with WRITE. Mapping again in the same
+ * way returns the same. An empty buffer maps to NULL with size 0. Blocks only to populate.
+ * SEALBUF_ERR_NOT_SEALED: no SHRINK seal. SEALBUF_ERR_MAPPED: mapped in another way. -EPERM: writable, but sealed.
+ * -EACCES: writable, but a read-only descriptor. -ENOMEM: no address space, or no huge pages.
+ */
+SEALBUF_API int sealbuf_buffer_map(sealbuf_buffer *buffer, uint32_t flags, void **address, size_t *size);
+/* Takes the mapping down, if there is one. */
+SEALBUF_API void sealbuf_buffer_unmap(sealbuf_buffer *buffer);
+
+/* ---- The connection: sealbuf_connect(3) ------------------------------------------------------------------------ */
+
+#define SEALBUF_CONNECT_NO_WAIT 0x01u /* do not wait for the handshake; dispatch finds out whether it went well */
+
+struct sealbuf_connect_options {
+    size_t struct_size;
+    const char *address; /* a path, or @NAME for the abstract namespace; NULL: as below */
+    int timeout_ms;      /* for each synchronous call; 0: the default, 30 s; -1: for ever */
+    uint32_t flags;
+};
+
+/*
+ * Connects to $SEALBUF_SOCKET if it is set; else to $XDG_RUNTIME_DIR/sealbuf/socket if somebody listens there; else to
+ * /run/sealbuf/socket. The environment is not consulted where the process gained privileges by execve
+ * (secure_getenv(3)). Waits for the handshake, at most timeout_ms. The caller owns *client until sealbuf_disconnect.
+ * SEALBUF_ERR_UNREACHABLE: nobody listens. SEALBUF_ERR_VERSION. SEALBUF_ERR_TIMED_OUT. SEALBUF_ERR_BAD_REPLY: it is no
+ * broker. -EACCES: the socket's mode. -EMFILE, -ENOMEM.
+ */
+SEALBUF_API int sealbuf_connect(sealbuf_client **client, const struct sealbuf_connect_options *options);
+/* Closes the connection and frees; NULL is allowed. Calls in flight are forgotten, without their callbacks. The broker
+   drops what this connection created and never published. Returns NULL. */
+SEALBUF_API sealbuf_client *sealbuf_disconnect(sealbuf_client *client);
+
+/* The sentence that explains the last failure on this connection: cause and remedy, or "". Valid until the next call.
+ */
+SEALBUF_API const char *sealbuf_error(const sealbuf_client *client);
+/* Where it is connected to. Lives as long as the client. */
+SEALBUF_API const char *sealbuf_address(const sealbuf_client *client);
+
+/* ---- Synchronous operations: sealbuf_put(3), sealbuf_get(3), sealbuf_publish(3), sealbuf_list(3) --------------------
+ */
+/*
+ * Every one of them sends a request and waits for its reply, at most timeout_ms; callbacks of asynchronous requests may
+ * run meanwhile. What all can return besides their own errors: SEALBUF_ERR_DISCONNECTED, SEALBUF_ERR_TIMED_OUT (the
+ * request may still be carried out), SEALBUF_ERR_BAD_REPLY, SEALBUF_ERR_STOPPING, SEALBUF_ERR_MEMORY, -ENOMEM.
+ */
+
+/* One round trip. */
+SEALBUF_API int sealbuf_ping(sealbuf_client *client);
+
+/*
+ * Has the broker create a buffer that is charged to this uid and lives until it is published and removed, or until
+ * this connection ends. The descriptor is read-write. SEALBUF_ERR_SIZE, _SEALS, _FLAGS, _LABEL, _METADATA: not valid.
+ * SEALBUF_ERR_LIMIT: a quota. SEALBUF_ERR_UNSUPPORTED: no such huge pages, or no executable memfds.
+ * SEALBUF_ERR_TABLE_FULL.
+ */
+SEALBUF_API int sealbuf_create(sealbuf_client *client, sealbuf_buffer **buffer,
+                               const struct sealbuf_create_options *options);
+/*
+ * Several at once, at most 253. options[] and buffers[] have `count` elements, all of the same struct_size. Each stands
+ * for itself: buffers[i] is NULL and status[i] negative where it failed; status may be NULL. Returns 0 where all went
+ * well, else the first failure; those that succeeded are there and are the caller's.
+ */
+SEALBUF_API int sealbuf_create_many(sealbuf_client *client, sealbuf_buffer **buffers, int *status,
+                                    const struct sealbuf_create_options *options, size_t count);
+
+struct sealbuf_adopt_options {
+    size_t struct_size;
+    uint32_t seals; /* that the buffer must have already */
+    uint32_t flags; /* 0 */
+    const char *label;
+    const char *const *metadata;
+};
+
+/*
+ * Makes the broker know a buffer that was created without it; afterwards it has an id. The descriptor must be
+ * read-write. Makes the file's mode 0444 first, where it may: or else any reader could reopen it for writing. Nothing
+ * but seals protects an adopted buffer from others of one's own uid. SEALBUF_ERR_NOT_MEMFD, SEALBUF_ERR_ACCESS_MODE,
+ * SEALBUF_ERR_NOT_SEALED, SEALBUF_ERR_LIMIT.
+ */
+SEALBUF_API int sealbuf_adopt(sealbuf_client *client, sealbuf_buffer *buffer,
+                              const struct sealbuf_adopt_options *options);
+
+/* Has the broker add seals to the buffer of this id; one's own. The broker waits, not its loop. As sealbuf_buffer_seal,
+   with SEALBUF_ERR_BUSY, _SEALED, _NOT_FOUND. Where one has the buffer, sealbuf_buffer_seal is faster. */
+SEALBUF_API int sealbuf_seal(sealbuf_client *client, uint64_t id, uint32_t seals);
+
+struct sealbuf_publish_options {
+    size_t struct_size;
+    const char *name; /* 1 to 255 bytes, parts separated by slashes */
+    uint32_t seals;   /* to be there when it is published; what is missing is applied, unless SEALBUF_PUBLISH_VERIFY */
+    uint32_t mode;    /* who may get it: permission bits as of files, 0666 at most; 0 means 0600 */
+    uint32_t flags;   /* SEALBUF_PUBLISH_... */
+};
+
+/*
+ * Binds a name in this uid's namespace to the buffer, which lives until the name is removed or replaced. A buffer that
+ * the broker does not know is adopted first. Missing seals are applied by this process where the buffer is writable
+ * (a writable mapping is taken down for WRITE), else by the broker. *generation may be NULL.
+ * SEALBUF_ERR_EXISTS: bound already, and no SEALBUF_PUBLISH_REPLACE. SEALBUF_ERR_NOT_SEALED, _BUSY, _SEALED or -EBUSY:
+ * the seals are not to be had; nothing is published. SEALBUF_ERR_NAME, _MODE, _LIMIT.
+ */
+SEALBUF_API int sealbuf_publish(sealbuf_client *client, sealbuf_buffer *buffer,
+                                const struct sealbuf_publish_options *options, uint64_t *generation);
+/* Several buffers that the broker knows, each under its name, in one message; as sealbuf_create_many. */
+SEALBUF_API int sealbuf_publish_many(sealbuf_client *client, sealbuf_buffer *const *buffers, int *status,
+                                     const struct sealbuf_publish_options *options, size_t count);
+
+#define SEALBUF_PUT_UNSEALED 0x10000u /* no seals besides those of birth, instead of immutable */
+
+struct sealbuf_put_options {
+    size_t struct_size;
+    const char *name;
+    uint32_t seals; /* 0 means SEALBUF_SEALS_IMMUTABLE */
+    uint32_t mode;  /* 0 means 0600 */
+    uint32_t flags; /* SEALBUF_PUBLISH_..., SEALBUF_PUT_... */
+    const char *label;
+    const char *const *metadata;
+};
+
+/* These bytes under this name, in one call: create, fill, seal, publish. Errors of all four. */
+SEALBUF_API int sealbuf_put(sealbuf_client *client, const struct sealbuf_put_options *options, const void *bytes,
+                            size_t size, uint64_t *generation);
+
+struct sealbuf_get_options {
+    size_t struct_size;
+    const char *name;
+    uint64_t id;    /* instead of a name */
+    uint32_t owner; /* whose name, with SEALBUF_GET_OF_OWNER; else one's own */
+    uint32_t seals; /* that it must have; the library asks the kernel, not the broker's word */
+    uint32_t flags; /* SEALBUF_GET_... */
+};
+#define SEALBUF_GET_OF_OWNER 0x10000u /* `owner` is set */
+
+/*
+ * Gets a buffer, with a read-only description of its own, or with SEALBUF_GET_WRITABLE the read-write one. The caller
+ * owns *buffer. SEALBUF_ERR_NOT_FOUND, _DENIED, _NOT_SEALED. SEALBUF_ERR_BAD_REPLY: the broker's descriptor is not what
+ * it says. SEALBUF_ERR_BUSY: somebody holds a lease on the file.
+ */
+SEALBUF_API int sealbuf_get(sealbuf_client *client, sealbuf_buffer **buffer, const struct sealbuf_get_options *options);
+/* Several at once, at most 253; as sealbuf_create_many. */
+SEALBUF_API int sealbuf_get_many(sealbuf_client *client, sealbuf_buffer **buffers, int *status,
+                                 const struct sealbuf_get_options *options, size_t count);
+
+struct sealbuf_target {
+    size_t struct_size;
+    const char *name;
+    uint64_t id;    /* instead of a name */
+    uint32_t owner; /* with SEALBUF_GET_OF_OWNER */
+    uint32_t flags;
+};
+
+/* What the broker says of a buffer. The strings are never NULL. */
+struct sealbuf_info {
+    size_t struct_size;
+    uint64_t id;
+    uint64_t size;      /* bytes */
+    uint64_t allocated; /* bytes of memory that it takes */
+    uint64_t generation;
+    uint32_t seals;
+    uint32_t flags; /* SEALBUF_INFO_... */
+    uint32_t mode;
+    uint32_t owner, group, creator_pid;
+    uint64_t created_ns, published_ns;
+    const char *name, *label;
+    const char *metadata; /* KEY=VALUE pairs, each ended by a NUL byte */
+    size_t metadata_size;
+};
+
+/* The value of the first pair with this key, or NULL. Points into info. */
+SEALBUF_API const char *sealbuf_info_metadata(const struct sealbuf_info *info, const char *key);
+/* What the broker said when the buffer came; NULL where no broker was involved. Strings only with SEALBUF_GET_DETAILS.
+ */
+SEALBUF_API const struct sealbuf_info *sealbuf_buffer_info(const sealbuf_buffer *buffer);
+
+/* Unbinds a name, or drops an unpublished buffer by id. Whoever has got it keeps it. SEALBUF_ERR_NOT_FOUND, _DENIED. */
+SEALBUF_API int sealbuf_remove(sealbuf_client *client, const struct sealbuf_target *target);
+/* *info and its strings live until the next call on this client. SEALBUF_ERR_NOT_FOUND, _DENIED. */
+SEALBUF_API int sealbuf_stat(sealbuf_client *client, const struct sealbuf_target *target,
+                             const struct sealbuf_info **info);
+
+struct sealbuf_list_options {
+    size_t struct_size;
+    const char *prefix; /* NULL or "" for all */
+    uint32_t owner;     /* with SEALBUF_GET_OF_OWNER */
+    uint32_t flags;     /* SEALBUF_LIST_... and SEALBUF_GET_OF_OWNER */
+};
+/* Non-zero stops the listing, which then returns it. `info` lives during the call. No metadata. */
+typedef int sealbuf_list_fn(const struct sealbuf_info *info, void *userdata);
+/* Calls fn for each name, in bytewise order, page by page: names that come or go meanwhile may be seen or not. fn must
+   not use this client. */
+SEALBUF_API int sealbuf_list(sealbuf_client *client, const struct sealbuf_list_options *options, sealbuf_list_fn *fn,
+                             void *userdata);
+
+struct sealbuf_stats {
+    size_t struct_size;
+    uint32_t pid, uid;
+    uint64_t uptime_ns;
+    uint64_t requests, refused, disconnects;
+    uint64_t buffers, buffers_limit, bytes, bytes_limit, names, names_limit, connections, connections_limit;
+    uint64_t buffer_size_limit, jobs, queued_descriptors;
+    uint64_t uid_buffers, uid_buffers_limit, uid_bytes, uid_bytes_limit;
+    uint64_t uid_names, uid_names_limit, uid_connections, uid_connections_limit;
+    char version[64];
+};
+/* The broker's figures, and those of one's own uid. Set stats->struct_size first. */
+SEALBUF_API int sealbuf_stats(sealbuf_client *client, struct sealbuf_stats *stats);
+
+/* ---- Asynchronous operations: sealbuf_dispatch(3) ---------------------------------------------------------------- */
+/*
+ * Each sealbuf_start_... queues a request and returns its serial number (above 0) without waiting, or a negative error;
+ * then nothing was queued. fn is called once, by sealbuf_dispatch or by a synchronous call, in the order of the
+ * requests: also when the connection ends (status SEALBUF_ERR_DISCONNECTED), never after sealbuf_cancel or
+ * sealbuf_disconnect. It may start requests, but not disconnect. fn may be NULL.
+ * Poll sealbuf_fd for sealbuf_events (poll(2) bits), and call sealbuf_dispatch when they are there. Both can change
+ * with every call. The descriptor is the same for the life of the client.
+ */
+typedef void sealbuf_reply_fn(sealbuf_client *client, sealbuf_reply *reply, void *userdata);
+
+SEALBUF_API int sealbuf_fd(const sealbuf_client *client);
+SEALBUF_API int sealbuf_events(const sealbuf_client *client);
+/* Sends what can be sent, reads what is there, calls back; never waits. The number of callbacks, or an error that ended
+   the connection. */
+SEALBUF_API int sealbuf_dispatch(sealbuf_client *client);
+/* poll(2) for sealbuf_events, then sealbuf_dispatch; -1 waits for ever. 0 where the time is up. */
+SEALBUF_API int sealbuf_wait(sealbuf_client *client, int timeout_ms);
+/* Forgets a request's callback. The request is carried out all the same, what comes back is closed. -ENOENT. */
+SEALBUF_API int sealbuf_cancel(sealbuf_client *client, int serial);
+/* Requests that have no reply yet. */
+SEALBUF_API size_t sealbuf_pending(const sealbuf_client *client);
+
+SEALBUF_API int sealbuf_start_ping(sealbuf_client *client, sealbuf_reply_fn *fn, void *userdata);
+SEALBUF_API int sealbuf_start_create(sealbuf_client *client, const struct sealbuf_create_options *options, size_t count,
+                                     sealbuf_reply_fn *fn, void *userdata);
+/* The buffer must live until the reply; it gets its id then. */
+SEALBUF_API int sealbuf_start_adopt(sealbuf_client *client, sealbuf_buffer *buffer,
+                                    const struct sealbuf_adopt_options *options, sealbuf_reply_fn *fn, void *userdata);
+SEALBUF_API int sealbuf_start_seal(sealbuf_client *client, uint64_t id, uint32_t seals, sealbuf_reply_fn *fn,
+                                   void *userdata);
+/* Applies no seals by itself and adopts nothing: the broker does, respectively answers SEALBUF_ERR_TARGET. */
+SEALBUF_API int sealbuf_start_publish(sealbuf_client *client, sealbuf_buffer *const *buffers,
+                                      const struct sealbuf_publish_options *options, size_t count, sealbuf_reply_fn *fn,
+                                      void *userdata);
+SEALBUF_API int sealbuf_start_get(sealbuf_client *client, const struct sealbuf_get_options *options, size_t count,
+                                  sealbuf_reply_fn *fn, void *userdata);
+SEALBUF_API int sealbuf_start_remove(sealbuf_client *client, const struct sealbuf_target *targets, size_t count,
+                                     sealbuf_reply_fn *fn, void *userdata);
+SEALBUF_API int sealbuf_start_stat(sealbuf_client *client, const struct sealbuf_target *targets, size_t count,
+                                   sealbuf_reply_fn *fn, void *userdata);
+
+/* The reply lives during the callback. */
+/* 0, or why the request as a whole, or else the first failed record, failed. */
+SEALBUF_API int sealbuf_reply_status(const sealbuf_reply *reply);
+/* Records: as many as were asked for, or 0 where the request as a whole failed. */
+SEALBUF_API size_t sealbuf_reply_count(const sealbuf_reply *reply);
+/* Of record i: its status; its sentence, "" where there is none; what it says of the buffer (PUBLISH and REMOVE fill in
+   id, seals and generation). */
+SEALBUF_API int sealbuf_reply_record_status(const sealbuf_reply *reply, size_t i);
+SEALBUF_API const char *sealbuf_reply_record_error(const sealbuf_reply *reply, size_t i);
+SEALBUF_API const struct sealbuf_info *sealbuf_reply_info(const sealbuf_reply *reply, size_t i);
+/* Takes the verified buffer out of record i; NULL where there is none, or it was taken. What is not taken is freed. */
+SEALBUF_API sealbuf_buffer *sealbuf_reply_take_buffer(sealbuf_reply *reply, size_t i);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: MIT */
+#include "memfd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+
+#ifndef MFD_HUGE_SHIFT
+#define MFD_HUGE_SHIFT 26
+#endif
+
+static unsigned creation_flags(const struct memfd_spec *spec)
+{
+    unsigned flags = spec->inherit ? 0 : MFD_CLOEXEC;
+
+    if (!spec->no_seal)
+        flags |= MFD_ALLOW_SEALING;
+    if (spec->huge)
+        flags |= MFD_HUGETLB | spec->huge_shift << MFD_HUGE_SHIFT;
+    return flags;
+}
+
+/* Kernels before 6.3 answer EINVAL to the exec flags; there the mode does what it can. */
+static int create_descriptor(const struct memfd_spec *spec)
+{
+    const char *label = spec->label ? spec->label : "";
+    unsigned flags = creation_flags(spec), exec_flag = 0;
+
+    if (spec->exec)
+        exec_flag = MFD_EXEC;
+    else if (!spec->no_seal) /* MFD_NOEXEC_SEAL would allow sealing */
+        exec_flag = MFD_NOEXEC_SEAL;
+    int fd = memfd_create(label, flags | exec_flag);
+    if (fd < 0 && errno == EINVAL && exec_flag)
+        fd = memfd_create(label, flags);
+    return fd < 0 ? -errno : fd;
+}
+
+/* What the exec flags of newer kernels leave to do: no x bit where none was asked for. */
+static int drop_executable_bits(int fd, const struct memfd_spec *spec)
+{
+    struct stat st;
+
+    if (spec->exec)
+        return 0;
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if ((st.st_mode & 0111) && fchmod(fd, st.st_mode & 0666) < 0)
+        return -errno;
+    return 0;
+}
+
+int descriptor_above_stdio(int fd)
+{
+    if (fd < 0 || fd > STDERR_FILENO)
+        return fd;
+    int flags = fcntl(fd, F_GETFD);
+    int moved = fcntl(fd, flags & FD_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, STDERR_FILENO + 1);
+    int result = moved < 0 ? -errno : moved;
+    close_quietly(fd);
+    return result;
+}
+
+int memfd_create_spec(const struct memfd_spec *spec)
+{
+    CLEANUP(cleanup_close)
+    int fd = descriptor_above_stdio(create_descriptor(spec));
+
+    if (fd < 0)
+        return take_fd(&fd);
+    int r = drop_executable_bits(fd, spec);
+    if (r < 0)
+        return r;
+    /* ftruncate(2) takes a signed size; without this, one beyond it would be EINVAL all the same, but by
+     * luck. */
+    if (spec->size > INT64_MAX)
+        return -EINVAL;
+    if (spec->size > 0 && ftruncate(fd, (off_t)spec->size) < 0)
+        return -errno;
+    if (spec->seals) {
+        r = memfd_add_seals(fd, spec->seals);
+        if (r < 0)
+            return r;
+    }
+    return take_fd(&fd);
+}
+
+int memfd_protect(int fd)
+{
+    return fchmod(fd, 0444) < 0 ? -errno : 0;
+}
+
+int memfd_reopen(int fd, int access_mode)
+{
+    char path[32];
+
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    /* O_NONBLOCK: an open that meets a lease would wait for lease-break-time, 45 s. Reads do not know the
+     * flag. */
+    int opened = open(path, access_mode | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    return opened < 0 ? -errno : descriptor_above_stdio(opened);
+}
+
+int memfd_add_seals(int fd, uint32_t seals)
+{
+    return fcntl(fd, F_ADD_SEALS, seals) < 0 ? -errno : 0;
+}
+
+int memfd_get_seals(int fd, uint32_t *seals)
+{
+    int got = fcntl(fd, F_GET_SEALS);
+    if (got < 0)
+        return -errno;
+    *seals = (uint32_t)got;
+    return 0;
+}
+
+static void remember_device(struct memfd_devices *devices, const struct memfd_spec *spec)
+{
+    CLEANUP(cleanup_close)
+    int fd = memfd_create_spec(spec);
+    struct stat st;
+
+    if (fd < 0 || fstat(fd, &st) < 0 || memfd_devices_contain(devices, st.st_dev))
+        return;
+    if (devices->count < sizeof(devices->device) / sizeof(devices->device[0]))
+        devices->device[devices->count++] = st.st_dev;
+}
+
+int memfd_devices_probe(struct memfd_devices *devices)
+{
+    static const unsigned char huge_shifts[] = {16, 19, 20, 21, 23, 24, 25, 28, 29, 30, 31, 34};
+
+    devices->count = 0;
+    remember_device(devices, &(struct memfd_spec){.label = "sealbuf-probe"});
+    if (devices->count == 0)
+        return -ENOSYS;
+    for (unsigned i = 0; i < sizeof(huge_shifts); i++)
+        remember_device(devices,
+                        &(struct memfd_spec){.label = "sealbuf-probe", .huge = 1, .huge_shift = huge_shifts[i]});
+    return 0;
+}
+
+bool memfd_devices_contain(const struct memfd_devices *devices, dev_t device)
+{
+    for (unsigned i = 0; i < devices->count; i++)
+        if (devices->device[i] == device)
+            return true;
+    return false;
+}

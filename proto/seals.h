@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The seal vocabulary: sets of seals as people write them, `shrink|grow|write`, and as the kernel keeps them,
+ * bits.
+ *
+ * A set is always tested as a subset, never with ==: the kernel may add seals of its own, and future kernels
+ * may know seals that we do not.
+ */
+#ifndef PROTO_SEALS_H
+#define PROTO_SEALS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sealbuf-protocol.h"
+
+/* Room for every known seal, one unknown rest in hexadecimal, and the NUL. */
+#define SEALS_TEXT_SIZE 64
+
+static inline bool seals_contain(uint32_t set, uint32_t required)
+{
+    return (set & required) == required;
+}
+
+/* Writes `shrink|grow|write`, `none` for the empty set, bits without a name as `0x40`. Returns text. */
+const char *seals_format(uint32_t seals, char text[SEALS_TEXT_SIZE]);
+
+/*
+ * Reads a list of seal names, separated by `|` or `,` with blanks around them as you like: shrink, grow,
+ * write, future_write, seal, exec, immutable (shrink|grow|write), none, or a hexadecimal number as
+ * seals_format prints it. Upper and lower case, `-` and `_` are the same. Returns 0, or -EINVAL and leaves
+ * *seals alone.
+ */
+int seals_parse(const char *text, uint32_t *seals);
+
+#endif
