@@ -244,6 +244,8 @@ int record_encode(const struct schema *schema, struct writer *writer, const void
         if (is_string(f->kind)) {
             memcpy(&span, member, sizeof(span));
             store32(fixed + f->offset, span.length);
+            if (span.length > f->bound)
+                return (int)f->error;
             if (span.length > left - need)
                 return SEALBUF_ERR_TOO_BIG;
             if (span.length)

@@ -105,7 +105,8 @@ enum strictness { REFUSE_UNKNOWN, IGNORE_UNKNOWN };
 int record_decode(const struct schema *schema, enum strictness strictness, struct reader *reader, void *record,
                   const char **field);
 
-/* Appends a record. SEALBUF_ERR_TOO_BIG where it does not fit; the writer is as it was. */
+/* Appends a record. SEALBUF_ERR_TOO_BIG where it does not fit, a field's error where a string is longer than it may be;
+   the writer is as it was then. */
 int record_encode(const struct schema *schema, struct writer *writer, const void *record);
 
 /* Writes the header in front of what was written behind it; the writer must have started at HEADER_SIZE. */

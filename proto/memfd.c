@@ -41,17 +41,21 @@ static int create_descriptor(const struct memfd_spec *spec)
 }
 
 /* What the exec flags of newer kernels leave to do: no x bit where none was asked for. */
-static int drop_executable_bits(int fd, const struct memfd_spec *spec)
+static int set_mode(int fd, const struct memfd_spec *spec)
 {
+    mode_t mode = spec->mode;
     struct stat st;
 
-    if (spec->exec)
+    if (!mode && spec->exec)
         return 0;
-    if (fstat(fd, &st) < 0)
-        return -errno;
-    if ((st.st_mode & 0111) && fchmod(fd, st.st_mode & 0666) < 0)
-        return -errno;
-    return 0;
+    if (!mode) {
+        if (fstat(fd, &st) < 0)
+            return -errno;
+        mode = st.st_mode & 0666;
+        if (mode == (st.st_mode & 0777))
+            return 0;
+    }
+    return fchmod(fd, mode) < 0 ? -errno : 0;
 }
 
 int descriptor_above_stdio(int fd)
@@ -72,7 +76,7 @@ int memfd_create_spec(const struct memfd_spec *spec)
 
     if (fd < 0)
         return take_fd(&fd);
-    int r = drop_executable_bits(fd, spec);
+    int r = set_mode(fd, spec);
     if (r < 0)
         return r;
     /* ftruncate(2) takes a signed size; without this, one beyond it would be EINVAL all the same, but by
@@ -87,11 +91,6 @@ int memfd_create_spec(const struct memfd_spec *spec)
             return r;
     }
     return take_fd(&fd);
-}
-
-int memfd_protect(int fd)
-{
-    return fchmod(fd, 0444) < 0 ? -errno : 0;
 }
 
 int memfd_reopen(int fd, int access_mode)
@@ -151,4 +150,14 @@ bool memfd_devices_contain(const struct memfd_devices *devices, dev_t device)
         if (devices->device[i] == device)
             return true;
     return false;
+}
+
+bool memfd_is(int fd)
+{
+    struct memfd_devices devices;
+    struct stat st;
+
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || memfd_devices_probe(&devices) < 0)
+        return false;
+    return memfd_devices_contain(&devices, st.st_dev);
 }

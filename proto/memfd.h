@@ -28,6 +28,7 @@ struct memfd_spec {
     uint64_t size;         /* bytes */
     uint32_t seals;        /* to be there at birth */
     uint32_t huge_shift;   /* log2 of the huge page's size; 0 the system's default size; only with huge */
+    mode_t mode;           /* of the inode; 0: what the kernel gives, less the executable bits without exec */
     unsigned char huge;    /* on huge pages */
     unsigned char exec;    /* executable */
     unsigned char no_seal; /* no seal can ever be added: not MFD_ALLOW_SEALING */
@@ -35,16 +36,13 @@ struct memfd_spec {
 };
 
 /*
- * Creates a memfd with its size and all of the seals asked for: all of it or nothing. Without exec, the
- * executable bits are gone, and sealed away where the kernel can (Linux 6.3). Mode 0444 with private_mode not
- * set would let nobody but the owner write through a reopen: that is memfd_protect's job, for those who ship
- * descriptors. -EFBIG: beyond RLIMIT_FSIZE. -EINVAL: size not a multiple of the huge page, or above 2^63-1.
- * -ENODEV, -ENOSYS: no such huge pages. -EACCES: executable, and vm.memfd_noexec forbids it.
+ * Creates a memfd with its size, its mode and all of the seals asked for: all of it or nothing. Without exec, the
+ * executable bits are gone, and sealed away where the kernel can (Linux 6.3). With mode 0444 nobody but the file's
+ * owner can reopen it for writing from a descriptor that only reads. -EFBIG: beyond RLIMIT_FSIZE. -EINVAL: size not a
+ * multiple of the huge page, or above 2^63-1, or an unknown seal. -ENODEV, -ENOSYS: no such huge pages. -EACCES:
+ * executable, and vm.memfd_noexec forbids it.
  */
 int memfd_create_spec(const struct memfd_spec *spec);
-
-/* Sets the inode's mode to 0444: no other uid can reopen it for writing. May wait for the inode's lock. */
-int memfd_protect(int fd);
 
 /*
  * A description of one's own for the same file, by way of /proc. Never blocks: a lease that somebody holds
@@ -69,6 +67,9 @@ struct memfd_devices {
     dev_t device[16];
     unsigned count;
 };
+
+/* Whether the descriptor is a memfd; makes some of its own to compare with, so it is not for hot paths. */
+bool memfd_is(int fd);
 
 /* Finds them by making one memfd of each kind that this kernel has. */
 int memfd_devices_probe(struct memfd_devices *devices);

@@ -40,7 +40,7 @@ static void collect(struct msghdr *message, struct descriptors *list)
     }
 }
 
-int packet_receive(int socket, void *buffer, size_t room, size_t *length, struct descriptors *list)
+int packet_receive(int socket, int flags, void *buffer, size_t room, size_t *length, struct descriptors *list)
 {
     union {
         char bytes[CONTROL_SIZE];
@@ -57,7 +57,7 @@ int packet_receive(int socket, void *buffer, size_t room, size_t *length, struct
 
     descriptors_init(list);
     do
-        n = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+        n = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
     if (n < 0)
         return errno == EAGAIN ? PACKET_AGAIN : -errno;

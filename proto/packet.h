@@ -42,11 +42,11 @@ enum packet_outcome {
 };
 
 /*
- * Receives one message without waiting. On PACKET_OK and PACKET_LOST_FDS *length is its length. All
- * descriptors that arrive are close-on-exec, and owned by *list. Returns a packet_outcome, or a negative
+ * Receives one message, without waiting where flags has MSG_DONTWAIT. On PACKET_OK and PACKET_LOST_FDS *length is its
+ * length. All descriptors that arrive are close-on-exec, and owned by *list. Returns a packet_outcome, or a negative
  * errno of recvmsg(2).
  */
-int packet_receive(int socket, void *buffer, size_t room, size_t *length, struct descriptors *list);
+int packet_receive(int socket, int flags, void *buffer, size_t room, size_t *length, struct descriptors *list);
 
 /*
  * Sends one message without waiting and without SIGPIPE; the descriptors stay the caller's. 0, or a negative

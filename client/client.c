@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/* The asynchronous core: requests out, replies in, callbacks. See client.h. */
+#include "client.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "cleanup.h"
+
+struct call *call_begin(sealbuf_client *client, uint16_t opcode, size_t count, sealbuf_reply_fn *fn, void *userdata)
+{
+    const struct operation *operation = operation_find(opcode);
+    struct call *call = calloc(1, sizeof(*call) + count * sizeof(struct expectation));
+
+    if (!call)
+        return NULL;
+    call->operation = operation;
+    call->count = (uint16_t)count;
+    call->fn = fn;
+    call->userdata = userdata;
+    client->writer = (struct writer){.buffer = client->out, .used = HEADER_SIZE, .room = sizeof(client->out)};
+    client->shipment.count = 0;
+    return call;
+}
+
+int call_add(sealbuf_client *client, struct call *call, const void *record)
+{
+    int r = record_encode(call->operation->request, &client->writer, record);
+
+    if (r == 0)
+        return 0;
+    free(call);
+    return -r;
+}
+
+/* A number that no pending call has; also positive as an int, and never 0. */
+static uint32_t next_serial(sealbuf_client *client)
+{
+    client->last_serial = client->last_serial % INT_MAX + 1;
+    return client->last_serial;
+}
+
+static struct call *find_call(const sealbuf_client *client, uint32_t serial)
+{
+    struct call *call;
+
+    STAILQ_FOREACH(call, &client->calls, link)
+    if (call->serial == serial)
+        return call;
+    return NULL;
+}
+
+static void remove_call(sealbuf_client *client, struct call *call)
+{
+    STAILQ_REMOVE(&client->calls, call, call, link);
+    client->pending--;
+}
+
+/* Sends it, or keeps it where the socket is full. */
+static int send_or_keep(sealbuf_client *client)
+{
+    const struct writer *message = &client->writer;
+    int r = -EAGAIN;
+
+    if (!outbox_first(&client->outbox))
+        r = packet_send(client->socket, message->buffer, message->used, client->shipment.fd, client->shipment.count);
+    if (r == -EAGAIN || r == -ETOOMANYREFS)
+        return outbox_put(&client->outbox, message->buffer, message->used, &client->shipment);
+    return r;
+}
+
+int call_submit(sealbuf_client *client, struct call *call)
+{
+    call->serial = next_serial(client);
+    message_finish(&client->writer, &(struct header){.opcode = call->operation->opcode,
+                                                     .count = call->count,
+                                                     .serial = call->serial,
+                                                     .descriptors = (uint16_t)client->shipment.count});
+    int r = client->broken ? client->broken : send_or_keep(client);
+    if (r == -EPIPE || r == -ECONNRESET || r == -ENOTCONN)
+        r = -SEALBUF_ERR_DISCONNECTED;
+    if (r < 0) {
+        free(call);
+        return r;
+    }
+    STAILQ_INSERT_TAIL(&client->calls, call, link);
+    client->pending++;
+    return (int)call->serial;
+}
+
+/* Calls back, and frees the call, and the reply unless the callback keeps it. */
+static void finish(sealbuf_client *client, struct call *call, struct sealbuf_reply *reply)
+{
+    if (call->adopting && reply->count == 1 && reply->records[0].status == 0)
+        call->adopting->id = reply->records[0].info.id;
+    if (call->fn)
+        call->fn(client, reply, call->userdata);
+    if (!reply->kept)
+        reply_free(reply);
+    free(call);
+}
+
+/* The connection has ended: everybody who waits is told. */
+static int break_off(sealbuf_client *client, int error)
+{
+    struct call *call;
+
+    if (!client->broken)
+        client->broken = error;
+    while (outbox_first(&client->outbox))
+        outbox_drop_first(&client->outbox);
+    while ((call = STAILQ_FIRST(&client->calls))) {
+        remove_call(client, call);
+        struct sealbuf_reply *reply = reply_of_failure(call, client->broken);
+        if (reply)
+            finish(client, call, reply);
+        else
+            free(call); /* no memory to tell with: who waits sees that the connection is broken */
+    }
+    return client->broken;
+}
+
+/* A broker that admits nobody says so with serial 0, before it closes. */
+static int refused_admission(sealbuf_client *client, const uint8_t *message, size_t length, struct header *header)
+{
+    struct call *hello = STAILQ_FIRST(&client->calls);
+    struct descriptors none = {.count = 0};
+    struct sealbuf_reply *reply = NULL;
+
+    if (!hello || hello->operation->opcode != SEALBUF_OP_HELLO || !header->status ||
+        reply_parse(hello, message, length, &none, &reply) < 0)
+        return break_off(client, -SEALBUF_ERR_BAD_REPLY);
+    int status = reply->status;
+    remove_call(client, hello);
+    finish(client, hello, reply);
+    return break_off(client, status);
+}
+
+/* One message that has arrived. 1: a call is finished. */
+static int take_message(sealbuf_client *client, const uint8_t *message, size_t length, struct descriptors *descriptors)
+{
+    struct sealbuf_reply *reply = NULL;
+    struct header header;
+
+    if (header_decode(message, length, &header))
+        return break_off(client, -SEALBUF_ERR_BAD_REPLY);
+    if (header.serial == 0)
+        return refused_admission(client, message, length, &header);
+    struct call *call = find_call(client, header.serial);
+    if (!call)
+        return break_off(client, -SEALBUF_ERR_BAD_REPLY);
+    int r = reply_parse(call, message, length, descriptors, &reply);
+    if (r == -SEALBUF_ERR_BAD_REPLY)
+        return break_off(client, r);
+    if (r < 0 && !(reply = reply_of_failure(call, r)))
+        return break_off(client, -ENOMEM);
+    remove_call(client, call);
+    finish(client, call, reply);
+    return 1;
+}
+
+static int flush(sealbuf_client *client)
+{
+    struct parcel *parcel;
+
+    while ((parcel = outbox_first(&client->outbox))) {
+        int r = packet_send(client->socket, parcel->message, parcel->length, parcel->fd, parcel->count);
+        if (r == -EAGAIN || r == -ETOOMANYREFS)
+            return 0;
+        if (r < 0)
+            return break_off(client, -SEALBUF_ERR_DISCONNECTED);
+        outbox_drop_first(&client->outbox);
+    }
+    return 0;
+}
+
+/* 1: a message was there and a call is finished; 0: nothing there. */
+static int receive(sealbuf_client *client, int flags)
+{
+    struct descriptors descriptors;
+    size_t length;
+    int r = packet_receive(client->socket, flags, client->in, sizeof(client->in), &length, &descriptors);
+
+    switch (r) {
+    case PACKET_OK:
+        r = take_message(client, client->in, length, &descriptors);
+        descriptors_close(&descriptors);
+        return r;
+    case PACKET_AGAIN:
+        return 0;
+    case PACKET_LOST_FDS: { /* our table is full; the buffers are lost, the connection is not */
+        struct header header;
+        struct call *call = header_decode(client->in, length, &header) ? NULL : find_call(client, header.serial);
+        struct sealbuf_reply *reply = call ? reply_of_failure(call, -EMFILE) : NULL;
+        if (!reply)
+            return break_off(client, -SEALBUF_ERR_BAD_REPLY);
+        remove_call(client, call);
+        finish(client, call, reply);
+        return 1;
+    }
+    case PACKET_END:
+        return break_off(client, -SEALBUF_ERR_DISCONNECTED);
+    case PACKET_EMPTY:
+    case PACKET_CUT:
+        return break_off(client, -SEALBUF_ERR_BAD_REPLY);
+    default:
+        return break_off(client, r == -ECONNRESET ? -SEALBUF_ERR_DISCONNECTED : r);
+    }
+}
+
+int client_dispatch(sealbuf_client *client, int flags)
+{
+    int finished = 0;
+    int r = client->broken ? break_off(client, client->broken) : flush(client);
+
+    if (r < 0)
+        return r;
+    /* A wait is over with the first message; what else is there comes without another one. */
+    while (client->pending && (r = receive(client, flags)) > 0) {
+        finished++;
+        if (!(flags & MSG_DONTWAIT))
+            break;
+    }
+    return r < 0 ? r : finished;
+}
+
+int sealbuf_dispatch(sealbuf_client *client)
+{
+    int r = client_dispatch(client, MSG_DONTWAIT);
+
+    if (r >= 0 && !client->pending) { /* nothing should come now, but the end */
+        int again = receive(client, MSG_DONTWAIT);
+        return again < 0 ? again : r + again;
+    }
+    return r;
+}
+
+int sealbuf_fd(const sealbuf_client *client)
+{
+    return client->socket;
+}
+
+int sealbuf_events(const sealbuf_client *client)
+{
+    return POLLIN | (STAILQ_EMPTY(&client->outbox) ? 0 : POLLOUT);
+}
+
+size_t sealbuf_pending(const sealbuf_client *client)
+{
+    return client->pending;
+}
+
+int sealbuf_cancel(sealbuf_client *client, int serial)
+{
+    struct call *call = serial > 0 ? find_call(client, (uint32_t)serial) : NULL;
+
+    if (!call || !call->fn)
+        return -ENOENT;
+    call->fn = NULL;
+    call->adopting = NULL;
+    return 0;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+#include "broker.h"
+
+#include <stdlib.h>
+
+#include "options.h"
+#include "report.h"
+
+/* Whatever the reason is: without a connection, the broker is not to be reached, and that is what a script can act on. */
+static int report_connect(const struct options *options, int error)
+{
+    const char *where = options->socket ? options->socket : getenv("SEALBUF_SOCKET");
+
+    if (where)
+        report_broker(NULL, error, "cannot connect to '%s'", where);
+    else
+        report_broker(NULL, error, "cannot connect to the broker");
+    return STATUS_UNREACHABLE;
+}
+
+int broker_connect(const struct options *options, sealbuf_client **client)
+{
+    struct sealbuf_connect_options connect = {.struct_size = sizeof(connect), .address = options->socket};
+
+    int r = sealbuf_connect(client, &connect);
+    return r < 0 ? report_connect(options, r) : 0;
+}
+
+int broker_get(sealbuf_client *client, const struct options *options, const char *name, sealbuf_buffer **buffer)
+{
+    struct sealbuf_get_options get = {
+        .struct_size = sizeof(get),
+        .name = name,
+        .owner = options->owner,
+        .seals = options->require,
+        .flags = SEALBUF_GET_DETAILS | (options->has_owner ? SEALBUF_GET_OF_OWNER : 0),
+    };
+
+    int r = sealbuf_get(client, buffer, &get);
+    return r < 0 ? report_broker(client, r, "cannot get '%s'", name) : 0;
+}
+
+struct sealbuf_target broker_target(const struct options *options, const char *name)
+{
+    return (struct sealbuf_target){
+        .struct_size = sizeof(struct sealbuf_target),
+        .name = name,
+        .owner = options->owner,
+        .flags = options->has_owner ? SEALBUF_GET_OF_OWNER : 0,
+    };
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* What every command does with libsealbuf. Each returns 0, or an exit status, reported. */
+#ifndef CTL_BROKER_H
+#define CTL_BROKER_H
+
+#include <sealbuf.h>
+
+#include "cleanup.h"
+
+struct options;
+
+static inline void cleanup_client(sealbuf_client **client)
+{
+    sealbuf_disconnect(*client);
+}
+
+static inline void cleanup_buffer(sealbuf_buffer **buffer)
+{
+    sealbuf_buffer_free(*buffer);
+}
+
+int broker_connect(const struct options *options, sealbuf_client **client);
+
+/* The buffer of a name of --owner's, with the seals of --require. */
+int broker_get(sealbuf_client *client, const struct options *options, const char *name, sealbuf_buffer **buffer);
+
+/* Which name is meant, for stat and remove. */
+struct sealbuf_target broker_target(const struct options *options, const char *name);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+#include "command.h"
+
+#include <stdint.h>
+#include <string.h>
+
+static const struct command commands[] = {
+    {"put", FOR_PUT, "NAME [FILE]", "publish a file, or standard input, under a name", 1, 2, command_put},
+    {"get", FOR_GET, "NAME", "write a buffer's content to standard output or a file", 1, 1, command_get},
+    {"exec", FOR_EXEC, "NAME... -- COMMAND [ARGUMENT...]", "run a command that inherits buffers' descriptors", 1,
+     SIZE_MAX, command_exec},
+    {"list", FOR_LIST, "[PREFIX]", "show the names that are published", 0, 1, command_list},
+    {"stat", FOR_STAT, "NAME...", "show all that the broker knows of buffers", 1, SIZE_MAX, command_stat},
+    {"remove", FOR_REMOVE, "NAME...", "unbind names; whoever has the buffer keeps it", 1, SIZE_MAX, command_remove},
+    {"stats", FOR_STATS, "", "show the broker's figures, and one's own", 0, 0, command_stats},
+    {"ping", FOR_PING, "", "measure round trips to the broker", 0, 0, command_ping},
+};
+
+const struct command *command_at(size_t n)
+{
+    return n < sizeof(commands) / sizeof(commands[0]) ? &commands[n] : NULL;
+}
+
+const struct command *command_find(const char *name)
+{
+    const struct command *command;
+
+    for (size_t i = 0; (command = command_at(i)); i++)
+        if (strcmp(command->name, name) == 0)
+            return command;
+    return NULL;
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "option_table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "command.h"
+#include "options.h"
+#include "report.h"
+#include "values.h"
+
+static int take_socket(struct options *options, const char *value)
+{
+    if (*value == '\0')
+        return report_usage("--socket: the path is empty; give the path of the broker's socket");
+    options->socket = value;
+    return 0;
+}
+
+static int take_json(struct options *options, const char *value)
+{
+    (void)value;
+    options->json = true;
+    return 0;
+}
+
+static int take_seals(struct options *options, const char *value)
+{
+    return value_seals("--seals", value, &options->seals);
+}
+
+static int take_mode(struct options *options, const char *value)
+{
+    return value_mode("--mode", value, &options->mode);
+}
+
+static int take_label(struct options *options, const char *value)
+{
+    options->label = value;
+    return 0;
+}
+
+static int take_meta(struct options *options, const char *value)
+{
+    int r = value_metadata("--meta", value);
+    if (r)
+        return r;
+    const char **grown = realloc(options->metadata, (options->metadata_count + 2) * sizeof(*grown));
+    if (!grown)
+        report_out_of_memory();
+    options->metadata = grown;
+    options->metadata[options->metadata_count++] = value;
+    options->metadata[options->metadata_count] = NULL;
+    return 0;
+}
+
+static int take_replace(struct options *options, const char *value)
+{
+    (void)value;
+    options->replace = true;
+    return 0;
+}
+
+static int take_output(struct options *options, const char *value)
+{
+    if (*value == '\0')
+        return report_usage("--output: the name is empty; give the name of a file, or - for standard output");
+    options->output = value;
+    return 0;
+}
+
+static int take_owner(struct options *options, const char *value)
+{
+    options->has_owner = true;
+    return value_owner("--owner", value, &options->owner);
+}
+
+static int take_require(struct options *options, const char *value)
+{
+    return value_seals("--require", value, &options->require);
+}
+
+static int take_all(struct options *options, const char *value)
+{
+    (void)value;
+    options->all = true;
+    return 0;
+}
+
+static int take_count(struct options *options, const char *value)
+{
+    return value_count("--count", value, &options->count);
+}
+
+static int take_help(struct options *options, const char *value)
+{
+    (void)value;
+    options->help = true;
+    return 0;
+}
+
+static int take_version(struct options *options, const char *value)
+{
+    (void)value;
+    options->version = true;
+    return 0;
+}
+
+static const struct option_row rows[OPTION_ROWS] = {
+    {"seals", 0, "LIST", FOR_PUT, "the seals that it gets [immutable]", take_seals},
+    {"mode", 0, "MODE", FOR_PUT, "who may get it: permission bits in octal [0600]", take_mode},
+    {"label", 0, "TEXT", FOR_PUT, "what /proc shows; anybody can read it", take_label},
+    {"meta", 0, "KEY=VALUE", FOR_PUT, "metadata; may be repeated", take_meta},
+    {"replace", 0, NULL, FOR_PUT, "take the name over from the buffer that has it", take_replace},
+    {"output", 'o', "FILE", FOR_GET, "write to this file, all of it or nothing", take_output},
+    {"owner", 0, "USER", FOR_GET | FOR_EXEC | FOR_LIST | FOR_STAT | FOR_REMOVE,
+     "whose name it is: a user's name or uid [yourself]", take_owner},
+    {"require", 0, "LIST", FOR_GET | FOR_EXEC, "the seals that it must have [immutable]", take_require},
+    {"all", 0, NULL, FOR_LIST, "the names of all owners that you may read", take_all},
+    {"count", 0, "N", FOR_PING, "round trips [1]", take_count},
+    {"socket", 0, "PATH", FOR_ALL, "where the broker listens [$SEALBUF_SOCKET, or its usual places]", take_socket},
+    {"json", 0, NULL, FOR_ALL, "print JSON", take_json},
+    {"help", 'h', NULL, FOR_ALL, "print this, and exit", take_help},
+    {"version", 'V', NULL, FOR_ALL, "print the version, and exit", take_version},
+};
+
+const struct option_row *option_row_at(size_t n)
+{
+    return n < OPTION_ROWS ? &rows[n] : NULL;
+}
+
+static void print_row(const struct option_row *row)
+{
+    char text[40], letter[] = "    ";
+
+    if (row->letter)
+        snprintf(letter, sizeof(letter), "-%c, ", row->letter);
+    snprintf(text, sizeof(text), "%s--%s%s%s", letter, row->name, row->argument ? " " : "",
+             row->argument ? row->argument : "");
+    printf("  %-22s  %s\n", text, row->help);
+}
+
+void options_print(const struct command *command)
+{
+    for (size_t i = 0; i < OPTION_ROWS; i++)
+        if (command ? rows[i].commands & command->bit : rows[i].commands == FOR_ALL)
+            print_row(&rows[i]);
+}

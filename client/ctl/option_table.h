@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* The options: one row each, from which the command line is read and --help is printed. */
+#ifndef CTL_OPTION_TABLE_H
+#define CTL_OPTION_TABLE_H
+
+#include <stddef.h>
+
+struct command;
+struct options;
+
+#define OPTION_ROWS 14
+
+struct option_row {
+    const char *name;
+    char letter;          /* 0: none */
+    const char *argument; /* NULL: none */
+    unsigned commands;    /* that take it: enum command_bit */
+    const char *help;
+    /* Keeps the argument, NULL where there is none. 0, or STATUS_USAGE, reported. */
+    int (*take)(struct options *options, const char *value);
+};
+
+/* The n-th of the table, NULL behind the last. */
+const struct option_row *option_row_at(size_t n);
+
+/* The options that a command takes, one a line; NULL: those that all commands take. */
+void options_print(const struct command *command);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The command line. Options may stand before and after the command and its operands; `--` ends them. What does not
+ * fit is refused here, in words, before any command begins.
+ */
+#ifndef CTL_OPTIONS_H
+#define CTL_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct command;
+
+struct options {
+    const struct command *command; /* NULL with help or version only */
+    bool help, version;
+
+    const char *socket; /* NULL: where libsealbuf looks */
+    bool json;
+    bool all;
+    bool replace;
+    bool has_owner;
+    uint32_t owner;
+    uint32_t seals;   /* that put applies */
+    uint32_t require; /* that get and exec insist on */
+    uint32_t mode;
+    unsigned count;
+    const char *output;
+    const char *label;
+    const char **metadata; /* KEY=VALUE, NULL at the end */
+    size_t metadata_count;
+
+    char **operands; /* behind the command; owned, the strings are argv's */
+    size_t operand_count;
+    char **program; /* behind `--`, for exec; points into argv, NULL at the end */
+};
+
+/* 0, or STATUS_USAGE, reported. Free the options in both cases. */
+int options_parse(struct options *options, int argc, char **argv);
+void options_free(struct options *options);
+
+#endif

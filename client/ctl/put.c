@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* sealbufctl put: a file, or a stream, becomes a published buffer. */
+#include <errno.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "command.h"
+#include "json.h"
+#include "options.h"
+#include "report.h"
+#include "source.h"
+#include "transfer.h"
+
+static int report_publish(const sealbuf_client *client, int error, const char *name)
+{
+    if (error == -SEALBUF_ERR_EXISTS) {
+        report_failure("cannot put '%s': the name is bound already; choose another name, or give --replace", name);
+        return STATUS_EXISTS;
+    }
+    return report_broker(client, error, "cannot put '%s'", name);
+}
+
+/* Publishing is what decides. But a name that cannot be had is better refused before gigabytes are read. */
+static int check_name(sealbuf_client *client, const struct options *options, const char *name)
+{
+    struct sealbuf_target target = {.struct_size = sizeof(target), .name = name};
+    const struct sealbuf_info *info;
+
+    int r = sealbuf_stat(client, &target, &info);
+    if (r == 0 && !options->replace)
+        return report_publish(client, -SEALBUF_ERR_EXISTS, name);
+    return r == 0 || r == -SEALBUF_ERR_NOT_FOUND ? 0 : report_publish(client, r, name);
+}
+
+/* SHRINK and GROW are there from birth where they are wanted, but a stream must grow first. */
+static int create(sealbuf_client *client, const struct options *options, const struct source *source,
+                  sealbuf_buffer **buffer)
+{
+    bool stream = source->size == TRANSFER_TO_END;
+    struct sealbuf_create_options create = {
+        .struct_size = sizeof(create),
+        .size = stream ? 0 : source->size,
+        .label = options->label,
+        .metadata = options->metadata,
+    };
+
+    if (stream || !(options->seals & SEALBUF_SEAL_GROW))
+        create.flags |= SEALBUF_CREATE_GROWABLE;
+    if (!(options->seals & SEALBUF_SEAL_SHRINK))
+        create.flags |= SEALBUF_CREATE_SHRINKABLE;
+    int r = sealbuf_create(client, buffer, &create);
+    return r < 0 ? report_broker(client, r, "cannot create a buffer for '%s'", options->operands[0]) : 0;
+}
+
+static int fill(const sealbuf_buffer *buffer, const struct source *source, const char *name)
+{
+    struct transfer transfer = {
+        .way = source->pipe ? TRANSFER_SPLICE : source->offset >= 0 ? TRANSFER_SENDFILE : TRANSFER_COPY,
+        .from = source->fd,
+        .to = sealbuf_buffer_fd(buffer),
+        .offset = source->offset,
+        .size = source->size,
+    };
+
+    int r = transfer_run(&transfer);
+    if (r < 0 && transfer.failed_writing)
+        return report_system(-r, "free memory, or raise the limits of this process (ulimit -a)",
+                             "cannot fill the buffer for '%s'", name);
+    if (r < 0)
+        return report_system(-r, "give a file that can be read", "cannot read '%s'", source->name);
+    r = source_verify(source, transfer.done);
+    if (r)
+        return r;
+    /* A writer may get this very descriptor: it should find its offset at the start. */
+    if (lseek(transfer.to, 0, SEEK_SET) < 0)
+        return report_system(errno, "", "cannot rewind the buffer for '%s'", name);
+    /* Who shares our standard input goes on reading behind what we took, as after cat(1). */
+    if (source->offset >= 0)
+        lseek(source->fd, transfer.offset, SEEK_SET);
+    return 0;
+}
+
+static int publish(sealbuf_client *client, const struct options *options, sealbuf_buffer *buffer)
+{
+    const char *name = options->operands[0];
+    struct sealbuf_publish_options publish = {
+        .struct_size = sizeof(publish),
+        .name = name,
+        .seals = options->seals,
+        .mode = options->mode,
+        .flags = options->replace ? SEALBUF_PUBLISH_REPLACE : 0,
+    };
+    uint64_t generation;
+
+    int r = sealbuf_publish(client, buffer, &publish, &generation);
+    if (r < 0)
+        return report_publish(client, r, name);
+    if (!options->json)
+        return 0;
+    return json_print(stdout, json_of_buffer(buffer, name, generation));
+}
+
+int command_put(const struct options *options)
+{
+    const char *name = options->operands[0];
+    CLEANUP(source_close)
+    struct source source;
+    CLEANUP(cleanup_client)
+    sealbuf_client *client = NULL;
+    CLEANUP(cleanup_buffer)
+    sealbuf_buffer *buffer = NULL;
+
+    int r = source_open(&source, options->operand_count > 1 ? options->operands[1] : NULL);
+    if (!r)
+        r = broker_connect(options, &client);
+    if (!r)
+        r = check_name(client, options, name);
+    if (!r)
+        r = create(client, options, &source, &buffer);
+    if (!r)
+        r = fill(buffer, &source, name);
+    if (!r)
+        r = publish(client, options, buffer);
+    return r;
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/* LIST, page by page, and STATS. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+
+/* Where the next page begins. */
+struct cursor {
+    uint32_t owner;
+    char name[SEALBUF_MAX_NAME + 1];
+};
+
+static int start_list(sealbuf_client *client, const struct sealbuf_list_options *options, const struct cursor *cursor,
+                      struct waiting *waiting)
+{
+    struct call *call = call_begin(client, SEALBUF_OP_LIST, 1, waiting_done, waiting);
+    const char *prefix = options->prefix ? options->prefix : "";
+    struct list_request record = {
+        .owner = options->flags & SEALBUF_GET_OF_OWNER ? options->owner : SEALBUF_OWNER_SELF,
+        .flags = options->flags & ~SEALBUF_GET_OF_OWNER,
+        .after_owner = cursor->owner,
+        .prefix = SPAN(prefix),
+        .after = SPAN(cursor->name),
+    };
+
+    if (!call)
+        return -ENOMEM;
+    int r = call_add(client, call, &record);
+    return r < 0 ? r : call_submit(client, call);
+}
+
+/* Hands out one page. Positive: the callback wants no more. */
+static int list_page(sealbuf_client *client, const struct sealbuf_list_options *options, struct cursor *cursor,
+                     bool *more, sealbuf_list_fn *fn, void *userdata)
+{
+    struct waiting waiting = {0};
+    int r = wait_for(client, start_list(client, options, cursor, &waiting), &waiting);
+
+    if (r < 0)
+        return r;
+    struct sealbuf_reply *page = waiting.reply;
+    r = page->status;
+    if (r < 0)
+        client_fail(client, r, page->sentence);
+    for (size_t i = 0; i < page->count && r == 0; i++)
+        r = fn(&page->records[i].info, userdata);
+    *more = page->more;
+    cursor->owner = page->next_owner;
+    snprintf(cursor->name, sizeof(cursor->name), "%s", page->next);
+    reply_free(page);
+    return r;
+}
+
+int sealbuf_list(sealbuf_client *client, const struct sealbuf_list_options *given, sealbuf_list_fn *fn, void *userdata)
+{
+    struct sealbuf_list_options options;
+    struct cursor cursor = {0};
+    bool more = true;
+    int r = OPTIONS_COPY(&options, given);
+
+    client->sentence[0] = '\0';
+    if (r < 0)
+        return client_fail(client, r, NULL);
+    while (r == 0 && more)
+        r = list_page(client, &options, &cursor, &more, fn, userdata);
+    return r;
+}
+
+static void fill_stats(struct sealbuf_stats *stats, const struct stats_reply *said)
+{
+#define COPY(field) stats->field = said->field
+    COPY(pid), COPY(uid), COPY(uptime_ns), COPY(requests), COPY(refused), COPY(disconnects);
+    COPY(buffers), COPY(buffers_limit), COPY(bytes), COPY(bytes_limit), COPY(names), COPY(names_limit);
+    COPY(connections), COPY(connections_limit), COPY(buffer_size_limit), COPY(jobs), COPY(queued_descriptors);
+    COPY(uid_buffers), COPY(uid_buffers_limit), COPY(uid_bytes), COPY(uid_bytes_limit);
+    COPY(uid_names), COPY(uid_names_limit), COPY(uid_connections), COPY(uid_connections_limit);
+#undef COPY
+    snprintf(stats->version, sizeof(stats->version), "%s", said->version.data);
+}
+
+int sealbuf_stats(sealbuf_client *client, struct sealbuf_stats *stats)
+{
+    struct waiting waiting = {0};
+    struct sealbuf_stats ours = {.struct_size = stats->struct_size};
+    size_t size = stats->struct_size < sizeof(ours) ? stats->struct_size : sizeof(ours);
+
+    client->sentence[0] = '\0';
+    if (size < sizeof(size_t))
+        return client_fail(client, -EINVAL, NULL);
+    struct call *call = call_begin(client, SEALBUF_OP_STATS, 0, waiting_done, &waiting);
+    int r = wait_for(client, call ? call_submit(client, call) : -ENOMEM, &waiting);
+    if (r < 0)
+        return r;
+    r = waiting.reply->status;
+    if (r < 0)
+        client_fail(client, r, waiting.reply->sentence);
+    else
+        fill_stats(&ours, &waiting.reply->stats);
+    reply_free(waiting.reply);
+    if (r == 0)
+        memcpy(stats, &ours, size);
+    return r;
+}

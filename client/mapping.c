@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mapping, after verifying. The order is the receiver's: seals first, then the size, which SHRINK keeps from going down
+ * afterwards, then the map. Nothing that anybody has said is trusted, only the kernel.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include "buffer.h"
+#include "cleanup.h"
+#include "memfd.h"
+#include "seals.h"
+
+#define MAP_FLAGS (SEALBUF_MAP_WRITE | SEALBUF_MAP_PRIVATE | SEALBUF_MAP_UNSEALED | SEALBUF_MAP_POPULATE)
+#define MAP_KIND  (SEALBUF_MAP_WRITE | SEALBUF_MAP_PRIVATE)
+
+static int map_descriptor(int fd, size_t size, int protection, int flags, void **address)
+{
+    void *at = mmap(NULL, size, protection, flags, fd, 0);
+
+    if (at == MAP_FAILED)
+        return -errno;
+    *address = at;
+    return 0;
+}
+
+/*
+ * A shared read-only mapping from a read-write descriptor could be made writable, so the kernel lets it stand in the
+ * way of the Write seal, and refuses it afterwards (before Linux 6.7). From a read-only description it is neither.
+ * Where there is no /proc to open one, a private mapping, which nobody has written to, shows the same pages.
+ */
+static int map_to_read(const struct sealbuf_buffer *buffer, size_t size, int more, void **address)
+{
+    if (!buffer->writable)
+        return map_descriptor(buffer->fd, size, PROT_READ, MAP_SHARED | more, address);
+    CLEANUP(cleanup_close)
+    int reader = memfd_reopen(buffer->fd, O_RDONLY);
+    if (reader >= 0)
+        return map_descriptor(reader, size, PROT_READ, MAP_SHARED | more, address);
+    return map_descriptor(buffer->fd, size, PROT_READ, MAP_PRIVATE | more, address);
+}
+
+static int map_in_kind(const struct sealbuf_buffer *buffer, uint32_t flags, size_t size, void **address)
+{
+    int more = flags & SEALBUF_MAP_POPULATE ? MAP_POPULATE : 0;
+
+    if (flags & SEALBUF_MAP_WRITE)
+        return map_descriptor(buffer->fd, size, PROT_READ | PROT_WRITE, MAP_SHARED | more, address);
+    if (flags & SEALBUF_MAP_PRIVATE)
+        return map_descriptor(buffer->fd, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | more, address);
+    return map_to_read(buffer, size, more, address);
+}
+
+static int check_seals(const struct sealbuf_buffer *buffer, uint32_t flags)
+{
+    uint32_t seals;
+    int r;
+
+    if (flags & SEALBUF_MAP_UNSEALED)
+        return 0;
+    r = memfd_get_seals(buffer->fd, &seals);
+    if (r < 0)
+        return r;
+    return seals_contain(seals, SEALBUF_SEAL_SHRINK) ? 0 : -SEALBUF_ERR_NOT_SEALED;
+}
+
+int sealbuf_buffer_map(sealbuf_buffer *buffer, uint32_t flags, void **address, size_t *size)
+{
+    uint64_t length;
+    void *at = NULL;
+
+    if (flags & ~MAP_FLAGS || (flags & MAP_KIND) == MAP_KIND)
+        return -SEALBUF_ERR_FLAGS;
+    if (buffer->mapped && (buffer->map_flags & MAP_KIND) != (flags & MAP_KIND))
+        return -SEALBUF_ERR_MAPPED;
+    int r = check_seals(buffer, flags);
+    if (r < 0)
+        return r;
+    if (!buffer->mapped) {
+        r = sealbuf_buffer_size(buffer, &length);
+        if (r < 0)
+            return r;
+        if (length > SIZE_MAX / 2)
+            return -ENOMEM;
+        r = length ? map_in_kind(buffer, flags, (size_t)length, &at) : 0;
+        if (r < 0)
+            return r;
+        buffer->address = at;
+        buffer->map_size = (size_t)length;
+        buffer->map_flags = flags;
+        buffer->mapped = true;
+    }
+    *address = buffer->address;
+    *size = buffer->map_size;
+    return 0;
+}
+
+void sealbuf_buffer_unmap(sealbuf_buffer *buffer)
+{
+    if (buffer->mapped && buffer->map_size)
+        munmap(buffer->address, buffer->map_size);
+    buffer->mapped = false;
+    buffer->address = NULL;
+    buffer->map_size = 0;
+}

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT */
+/* The synchronous operations: each starts a request, waits for its reply, and hands over what is in it. */
+#include <errno.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "client.h"
+
+/* The wait, and the verdict on the reply as a whole: *reply is the caller's to free where this returns 0. */
+static int complete(sealbuf_client *client, int serial, struct waiting *waiting)
+{
+    client->sentence[0] = '\0';
+    return wait_for(client, serial, waiting);
+}
+
+/* For requests of which only success or failure matters. */
+static int complete_and_free(sealbuf_client *client, int serial, struct waiting *waiting)
+{
+    int r = complete(client, serial, waiting);
+
+    if (r < 0)
+        return r;
+    r = waiting->reply->status;
+    if (r < 0)
+        client_fail(client, r, waiting->reply->sentence);
+    reply_free(waiting->reply);
+    return r;
+}
+
+/* Each record's status and buffer into the caller's arrays; the first failure is the result. */
+static int complete_many(sealbuf_client *client, int serial, struct waiting *waiting, sealbuf_buffer **buffers,
+                         int *status, size_t count)
+{
+    int r = complete(client, serial, waiting);
+
+    for (size_t i = 0; i < count; i++) {
+        if (buffers)
+            buffers[i] = r < 0 ? NULL : sealbuf_reply_take_buffer(waiting->reply, i);
+        if (status)
+            status[i] = r < 0 ? r : sealbuf_reply_record_status(waiting->reply, i);
+    }
+    if (r < 0)
+        return r;
+    r = waiting->reply->status;
+    if (r < 0)
+        client_fail(client, r, waiting->reply->sentence);
+    reply_free(waiting->reply);
+    return r;
+}
+
+int sealbuf_ping(sealbuf_client *client)
+{
+    struct waiting waiting = {0};
+    return complete_and_free(client, sealbuf_start_ping(client, waiting_done, &waiting), &waiting);
+}
+
+int sealbuf_create(sealbuf_client *client, sealbuf_buffer **buffer, const struct sealbuf_create_options *options)
+{
+    sealbuf_buffer *made;
+    int r = sealbuf_create_many(client, &made, NULL, options, 1);
+
+    if (r == 0)
+        *buffer = made;
+    return r;
+}
+
+int sealbuf_create_many(sealbuf_client *client, sealbuf_buffer **buffers, int *status,
+                        const struct sealbuf_create_options *options, size_t count)
+{
+    struct waiting waiting = {0};
+    int serial = sealbuf_start_create(client, options, count, waiting_done, &waiting);
+
+    return complete_many(client, serial, &waiting, buffers, status, count);
+}
+
+int sealbuf_adopt(sealbuf_client *client, sealbuf_buffer *buffer, const struct sealbuf_adopt_options *options)
+{
+    struct waiting waiting = {0};
+    int serial = sealbuf_start_adopt(client, buffer, options, waiting_done, &waiting);
+
+    return complete_and_free(client, serial, &waiting);
+}
+
+int sealbuf_seal(sealbuf_client *client, uint64_t id, uint32_t seals)
+{
+    struct waiting waiting = {0};
+    return complete_and_free(client, sealbuf_start_seal(client, id, seals, waiting_done, &waiting), &waiting);
+}
+
+/*
+ * Seals that are missing are added here: that is a tenth of the time of a request, and if it blocks, it blocks nobody
+ * else. What cannot be added for want of a writable descriptor is left to the broker.
+ */
+static int seal_before_publishing(sealbuf_client *client, sealbuf_buffer *buffer,
+                                  const struct sealbuf_publish_options *options)
+{
+    uint32_t now;
+    int r;
+
+    if (options->flags & SEALBUF_PUBLISH_VERIFY || !options->seals || !buffer->writable)
+        return 0;
+    r = sealbuf_buffer_seals(buffer, &now);
+    if (r == 0 && options->seals & ~now)
+        r = sealbuf_buffer_seal(buffer, options->seals & ~now);
+    return r < 0 ? client_fail(client, r, NULL) : 0;
+}
+
+int sealbuf_publish(sealbuf_client *client, sealbuf_buffer *buffer, const struct sealbuf_publish_options *given,
+                    uint64_t *generation)
+{
+    struct sealbuf_publish_options options;
+    struct waiting waiting = {0};
+    int r = OPTIONS_COPY(&options, given);
+
+    if (r < 0)
+        return client_fail(client, r, NULL);
+    r = seal_before_publishing(client, buffer, &options);
+    if (r == 0 && buffer->id == 0)
+        r = sealbuf_adopt(client, buffer, NULL);
+    if (r < 0)
+        return r;
+    options.struct_size = sizeof(options);
+    r = complete(client, sealbuf_start_publish(client, &buffer, &options, 1, waiting_done, &waiting), &waiting);
+    if (r < 0)
+        return r;
+    r = waiting.reply->status;
+    if (r < 0)
+        client_fail(client, r, waiting.reply->sentence);
+    else if (generation)
+        *generation = waiting.reply->records[0].info.generation;
+    reply_free(waiting.reply);
+    return r;
+}
+
+int sealbuf_publish_many(sealbuf_client *client, sealbuf_buffer *const *buffers, int *status,
+                         const struct sealbuf_publish_options *options, size_t count)
+{
+    struct waiting waiting = {0};
+    int serial = sealbuf_start_publish(client, buffers, options, count, waiting_done, &waiting);
+
+    return complete_many(client, serial, &waiting, NULL, status, count);
+}
+
+static int fill(sealbuf_client *client, sealbuf_buffer *buffer, const void *bytes, size_t size)
+{
+    ssize_t written = sealbuf_buffer_write(buffer, bytes, size, 0);
+
+    if (written >= 0 && (size_t)written < size)
+        written = -ENOSPC;
+    return written < 0 ? client_fail(client, (int)written, NULL) : 0;
+}
+
+/* Where GROW or SHRINK are not wanted in the end, they must not be there from birth. */
+static uint32_t birth_flags(uint32_t seals, bool unsealed)
+{
+    uint32_t flags = 0;
+
+    if (unsealed)
+        return 0;
+    if (!(seals & SEALBUF_SEAL_GROW))
+        flags |= SEALBUF_CREATE_GROWABLE;
+    if (!(seals & SEALBUF_SEAL_SHRINK))
+        flags |= SEALBUF_CREATE_SHRINKABLE;
+    return flags;
+}
+
+int sealbuf_put(sealbuf_client *client, const struct sealbuf_put_options *given, const void *bytes, size_t size,
+                uint64_t *generation)
+{
+    struct sealbuf_put_options options;
+    sealbuf_buffer *buffer = NULL;
+    int r = OPTIONS_COPY(&options, given);
+
+    if (r < 0)
+        return client_fail(client, r, NULL);
+    bool unsealed = options.flags & SEALBUF_PUT_UNSEALED;
+    uint32_t seals = unsealed || options.seals ? options.seals : SEALBUF_SEALS_IMMUTABLE;
+    struct sealbuf_create_options create = {.struct_size = sizeof(create),
+                                            .size = size,
+                                            .flags = birth_flags(seals, unsealed),
+                                            .label = options.label,
+                                            .metadata = options.metadata};
+    struct sealbuf_publish_options publish = {.struct_size = sizeof(publish),
+                                              .name = options.name,
+                                              .seals = seals,
+                                              .mode = options.mode,
+                                              .flags = options.flags & ~SEALBUF_PUT_UNSEALED};
+    r = sealbuf_create(client, &buffer, &create);
+    if (r < 0)
+        return r;
+    r = fill(client, buffer, bytes, size);
+    if (r == 0)
+        r = sealbuf_publish(client, buffer, &publish, generation);
+    if (r < 0) { /* or else it would stay until the connection ends; why it failed is what there is to tell */
+        sealbuf_start_remove(
+            client,
+            &(struct sealbuf_target){.struct_size = sizeof(struct sealbuf_target), .id = sealbuf_buffer_id(buffer)}, 1,
+            NULL, NULL);
+    }
+    sealbuf_buffer_free(buffer);
+    return r;
+}
+
+int sealbuf_get(sealbuf_client *client, sealbuf_buffer **buffer, const struct sealbuf_get_options *options)
+{
+    sealbuf_buffer *got;
+    int r = sealbuf_get_many(client, &got, NULL, options, 1);
+
+    if (r == 0)
+        *buffer = got;
+    return r;
+}
+
+int sealbuf_get_many(sealbuf_client *client, sealbuf_buffer **buffers, int *status,
+                     const struct sealbuf_get_options *options, size_t count)
+{
+    struct waiting waiting = {0};
+    int serial = sealbuf_start_get(client, options, count, waiting_done, &waiting);
+
+    return complete_many(client, serial, &waiting, buffers, status, count);
+}
+
+int sealbuf_remove(sealbuf_client *client, const struct sealbuf_target *target)
+{
+    struct waiting waiting = {0};
+    return complete_and_free(client, sealbuf_start_remove(client, target, 1, waiting_done, &waiting), &waiting);
+}
+
+int sealbuf_stat(sealbuf_client *client, const struct sealbuf_target *target, const struct sealbuf_info **info)
+{
+    struct waiting waiting = {0};
+    int r = complete(client, sealbuf_start_stat(client, target, 1, waiting_done, &waiting), &waiting);
+
+    if (r < 0)
+        return r;
+    reply_free(client->kept);
+    client->kept = waiting.reply;
+    r = waiting.reply->status;
+    if (r < 0)
+        return client_fail(client, r, waiting.reply->sentence);
+    *info = &waiting.reply->records[0].info;
+    return 0;
+}

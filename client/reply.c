@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/* Replies: out of a message, with every descriptor held against what was asked for and what the broker says. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cleanup.h"
+#include "client.h"
+#include "errors.h"
+#include "memfd.h"
+#include "seals.h"
+
+/* Where the strings of a reply go, NUL-terminated. There is room for all of the message and a NUL for each. */
+struct arena {
+    char *at;
+};
+
+static const char *keep(struct arena *arena, struct span span)
+{
+    char *text = arena->at;
+
+    if (span.length)
+        memcpy(text, span.data, span.length);
+    text[span.length] = '\0';
+    arena->at += span.length + 1;
+    return text;
+}
+
+/* A status of ours, or INTERNAL for a number that this version does not know. */
+static int status_of(uint32_t status)
+{
+    if (status == 0)
+        return 0;
+    return error_entry(status) ? -(int)status : -SEALBUF_ERR_INTERNAL;
+}
+
+void reply_free(struct sealbuf_reply *reply)
+{
+    if (!reply)
+        return;
+    for (size_t i = 0; i < reply->count; i++)
+        sealbuf_buffer_free(reply->records[i].buffer);
+    free(reply);
+}
+
+static void cleanup_reply(struct sealbuf_reply **reply)
+{
+    reply_free(*reply);
+}
+
+/* One block: the reply, its records, its strings. */
+static struct sealbuf_reply *new_reply(const struct call *call, size_t count, size_t message, struct arena *arena)
+{
+    /* Five strings a record at most. */
+    size_t fixed = sizeof(struct sealbuf_reply) + count * sizeof(struct reply_record);
+    struct sealbuf_reply *reply = calloc(1, fixed + message + (count + 2) * 5);
+
+    if (!reply)
+        return NULL;
+    reply->operation = call->operation;
+    reply->sentence = "";
+    reply->next = "";
+    arena->at = (char *)reply + fixed;
+    return reply;
+}
+
+struct sealbuf_reply *reply_of_failure(const struct call *call, int error)
+{
+    struct arena arena;
+    struct sealbuf_reply *reply = new_reply(call, 0, 0, &arena);
+
+    if (reply)
+        reply->status = error;
+    return reply;
+}
+
+/*
+ * Whether the kernel confirms what the broker says of a descriptor, and what was asked for: a regular file, open as it
+ * should be, with the seals; where these fix the size, of the size. That is enough to map it safely, whatever it is.
+ */
+static bool confirmed(int fd, const struct expectation *expected, const struct buffer_record *said)
+{
+    uint32_t fixed = SEALBUF_SEAL_SHRINK | SEALBUF_SEAL_GROW, seals;
+    int mode = fcntl(fd, F_GETFL);
+    struct stat st;
+
+    if (mode < 0 || mode & O_PATH || (mode & O_ACCMODE) != (expected->writable ? O_RDWR : O_RDONLY))
+        return false;
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || memfd_get_seals(fd, &seals) < 0)
+        return false;
+    if (!seals_contain(seals, expected->seals))
+        return false;
+    return !seals_contain(seals, fixed) || (uint64_t)st.st_size == said->size;
+}
+
+static void fill_info(struct sealbuf_info *info, const struct buffer_record *said, struct arena *arena)
+{
+    *info = (struct sealbuf_info){
+        .struct_size = sizeof(*info),
+        .id = said->id,
+        .size = said->size,
+        .allocated = said->allocated,
+        .generation = said->generation,
+        .seals = said->seals,
+        .flags = said->flags,
+        .mode = said->mode,
+        .owner = said->owner,
+        .group = said->group,
+        .creator_pid = said->creator_pid,
+        .created_ns = said->created_ns,
+        .published_ns = said->published_ns,
+        .name = keep(arena, said->name),
+        .label = keep(arena, said->label),
+        .metadata = keep(arena, said->metadata),
+        .metadata_size = said->metadata.length,
+    };
+}
+
+/* A copy that lives as long as the buffer. */
+static struct sealbuf_info *copy_info(const struct sealbuf_info *info)
+{
+    size_t name = strlen(info->name) + 1, label = strlen(info->label) + 1;
+    struct sealbuf_info *copy = malloc(sizeof(*copy) + name + label + info->metadata_size + 1);
+
+    if (!copy)
+        return NULL;
+    char *strings = (char *)(copy + 1);
+    *copy = *info;
+    copy->name = memcpy(strings, info->name, name);
+    copy->label = memcpy(strings + name, info->label, label);
+    copy->metadata = memcpy(strings + name + label, info->metadata, info->metadata_size + 1);
+    return copy;
+}
+
+/* Takes fd in every case. */
+static int wrap(struct reply_record *record, int fd_taken, bool writable)
+{
+    CLEANUP(cleanup_close)
+    int fd = descriptor_above_stdio(fd_taken);
+
+    if (fd < 0)
+        return take_fd(&fd);
+    struct sealbuf_buffer *buffer = buffer_wrap(fd, writable);
+    if (!buffer)
+        return -ENOMEM;
+    take_fd(&fd);
+    record->buffer = buffer;
+    buffer->id = record->info.id;
+    buffer->info = copy_info(&record->info);
+    return buffer->info ? 0 : -ENOMEM;
+}
+
+/* A record of CREATE, ADOPT, GET, STAT or LIST; *used counts the descriptors that belong to the records before. */
+static int parse_buffer(const struct call *call, size_t i, struct reader *reader, struct descriptors *descriptors,
+                        unsigned *used, struct reply_record *record, struct arena *arena)
+{
+    bool carries = call->operation->opcode == SEALBUF_OP_CREATE || call->operation->opcode == SEALBUF_OP_GET;
+    struct buffer_record said;
+    const char *field;
+
+    if (record_decode(&buffer_record_schema, IGNORE_UNKNOWN, reader, &said, &field))
+        return -SEALBUF_ERR_BAD_REPLY;
+    record->status = status_of(said.status);
+    fill_info(&record->info, &said, arena);
+    record->sentence = keep(arena, said.text);
+    if (said.descriptors != (carries && record->status == 0))
+        return -SEALBUF_ERR_BAD_REPLY;
+    if (!said.descriptors)
+        return 0;
+    if (*used >= descriptors->count)
+        return -SEALBUF_ERR_BAD_REPLY;
+    const struct expectation *expected = &call->expected[i];
+    if (!confirmed(descriptors->fd[*used], expected, &said))
+        return -SEALBUF_ERR_BAD_REPLY;
+    int fd = descriptors_take(descriptors, *used);
+    (*used)++;
+    return wrap(record, fd, expected->writable);
+}
+
+static int parse_outcome(struct reader *reader, struct reply_record *record, struct arena *arena)
+{
+    struct outcome said;
+    const char *field;
+
+    if (record_decode(&outcome_schema, IGNORE_UNKNOWN, reader, &said, &field))
+        return -SEALBUF_ERR_BAD_REPLY;
+    record->status = status_of(said.status);
+    fill_info(&record->info, &(struct buffer_record){.id = said.id, .seals = said.seals, .generation = said.generation},
+              arena);
+    record->sentence = keep(arena, said.text);
+    return 0;
+}
+
+static int parse_hello(struct reader *reader, struct sealbuf_reply *reply)
+{
+    const char *field;
+
+    if (record_decode(&hello_reply_schema, IGNORE_UNKNOWN, reader, &reply->hello, &field))
+        return -SEALBUF_ERR_BAD_REPLY;
+    reply->status = status_of(reply->hello.status);
+    if (reply->status == 0 && reply->hello.version != SEALBUF_VERSION)
+        return -SEALBUF_ERR_BAD_REPLY;
+    return 0;
+}
+
+static int parse_stats(struct reader *reader, struct sealbuf_reply *reply, struct arena *arena)
+{
+    const char *field;
+
+    if (record_decode(&stats_reply_schema, IGNORE_UNKNOWN, reader, &reply->stats, &field))
+        return -SEALBUF_ERR_BAD_REPLY;
+    reply->stats.version.data = keep(arena, reply->stats.version);
+    return 0;
+}
+
+static int parse_page(struct reader *reader, struct sealbuf_reply *reply, struct arena *arena)
+{
+    struct page page;
+    const char *field;
+
+    if (record_decode(&page_schema, IGNORE_UNKNOWN, reader, &page, &field))
+        return -SEALBUF_ERR_BAD_REPLY;
+    reply->more = page.more;
+    reply->next_owner = page.next_owner;
+    reply->next = keep(arena, page.next);
+    /* A page that ends where it began would be asked for for ever. */
+    return page.more && page.next.length == 0 ? -SEALBUF_ERR_BAD_REPLY : 0;
+}
+
+/* The one record of a request that was refused as a whole. */
+static int parse_refusal(struct reader *reader, const struct header *header, struct sealbuf_reply *reply,
+                         struct arena *arena)
+{
+    struct reply_record record = {0};
+    int r = header->count == 1 ? parse_outcome(reader, &record, arena) : -SEALBUF_ERR_BAD_REPLY;
+
+    reply->status = status_of(header->status);
+    reply->sentence = record.sentence;
+    return r;
+}
+
+static int parse_records(const struct call *call, const struct header *header, struct reader *reader,
+                         struct descriptors *descriptors, struct sealbuf_reply *reply, struct arena *arena)
+{
+    unsigned used = 0;
+    int r = 0;
+
+    for (size_t i = 0; i < header->count && r == 0; i++) {
+        struct reply_record *record = &reply->records[reply->count++];
+        if (call->operation->reply == &outcome_schema)
+            r = parse_outcome(reader, record, arena);
+        else
+            r = parse_buffer(call, i, reader, descriptors, &used, record, arena);
+        if (reply->status == 0 && record->status) {
+            reply->status = record->status;
+            reply->sentence = record->sentence;
+        }
+    }
+    if (r == 0 && used != descriptors->count)
+        r = -SEALBUF_ERR_BAD_REPLY;
+    return r;
+}
+
+static int parse(const struct call *call, struct header *header, struct reader *reader, struct descriptors *descriptors,
+                 struct sealbuf_reply *reply, struct arena *arena)
+{
+    int r = 0;
+
+    if (header->status)
+        return descriptors->count ? -SEALBUF_ERR_BAD_REPLY : parse_refusal(reader, header, reply, arena);
+    switch (call->operation->opcode) {
+    case SEALBUF_OP_HELLO:
+        r = header->count == 1 && descriptors->count == 0 ? parse_hello(reader, reply) : -SEALBUF_ERR_BAD_REPLY;
+        break;
+    case SEALBUF_OP_STATS:
+        r = header->count == 1 && descriptors->count == 0 ? parse_stats(reader, reply, arena) : -SEALBUF_ERR_BAD_REPLY;
+        break;
+    case SEALBUF_OP_LIST:
+        r = header->count >= 1 ? parse_page(reader, reply, arena) : -SEALBUF_ERR_BAD_REPLY;
+        header->count--;
+        if (r == 0)
+            r = parse_records(call, header, reader, descriptors, reply, arena);
+        break;
+    default:
+        r = header->count == call->count ? parse_records(call, header, reader, descriptors, reply, arena)
+                                         : -SEALBUF_ERR_BAD_REPLY;
+        break;
+    }
+    return r;
+}
+
+int reply_parse(const struct call *call, const uint8_t *message, size_t length, struct descriptors *descriptors,
+                struct sealbuf_reply **reply)
+{
+    struct reader reader = {message + HEADER_SIZE, length - HEADER_SIZE};
+    struct header header;
+    struct arena arena;
+
+    if (header_decode(message, length, &header) || header.descriptors != descriptors->count ||
+        header.opcode != (call->operation->opcode | SEALBUF_OP_REPLY))
+        return -SEALBUF_ERR_BAD_REPLY;
+    CLEANUP(cleanup_reply)
+    struct sealbuf_reply *made = new_reply(call, header.count, length, &arena);
+    if (!made)
+        return -ENOMEM;
+    int r = parse(call, &header, &reader, descriptors, made, &arena);
+    if (r < 0)
+        return r;
+    *reply = take_pointer(made);
+    return 0;
+}
+
+int sealbuf_reply_status(const sealbuf_reply *reply)
+{
+    return reply->status;
+}
+
+size_t sealbuf_reply_count(const sealbuf_reply *reply)
+{
+    return reply->count;
+}
+
+int sealbuf_reply_record_status(const sealbuf_reply *reply, size_t i)
+{
+    return i < reply->count ? reply->records[i].status : reply->status;
+}
+
+const char *sealbuf_reply_record_error(const sealbuf_reply *reply, size_t i)
+{
+    return i < reply->count ? reply->records[i].sentence : reply->sentence;
+}
+
+const struct sealbuf_info *sealbuf_reply_info(const sealbuf_reply *reply, size_t i)
+{
+    return i < reply->count ? &reply->records[i].info : NULL;
+}
+
+sealbuf_buffer *sealbuf_reply_take_buffer(sealbuf_reply *reply, size_t i)
+{
+    return i < reply->count ? take_pointer(reply->records[i].buffer) : NULL;
+}

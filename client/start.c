@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+/* The requests: options into records, records onto their way. None of these waits. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "client.h"
+
+static struct span span_of(const char *text)
+{
+    size_t length = text ? strlen(text) : 0;
+    /* What is longer than any field may be is refused by the encoder, whatever is left of it. */
+    return (struct span){text, length < UINT32_MAX ? (uint32_t)length : UINT32_MAX};
+}
+
+/* The broker does the same with those that it creates: then no other uid can reopen a reader's descriptor for writing.
+ */
+static void protect(const sealbuf_buffer *buffer)
+{
+    struct stat st;
+
+    if (fstat(buffer->fd, &st) == 0)
+        fchmod(buffer->fd, st.st_mode & 0555);
+}
+
+/* KEY=VALUE strings into one, each ended by its NUL. */
+static int join_metadata(const char *const *metadata, char joined[SEALBUF_MAX_METADATA], struct span *span)
+{
+    size_t used = 0;
+
+    for (; metadata && *metadata; metadata++) {
+        size_t length = strlen(*metadata) + 1;
+        if (length > SEALBUF_MAX_METADATA - used)
+            return -SEALBUF_ERR_METADATA;
+        memcpy(joined + used, *metadata, length);
+        used += length;
+    }
+    *span = (struct span){joined, (uint32_t)used};
+    return 0;
+}
+
+static int abandon(struct call *call, int error)
+{
+    free(call);
+    return error;
+}
+
+static bool count_valid(size_t count)
+{
+    return count > 0 && count <= SEALBUF_MAX_RECORDS;
+}
+
+int sealbuf_start_ping(sealbuf_client *client, sealbuf_reply_fn *fn, void *userdata)
+{
+    struct call *call = call_begin(client, SEALBUF_OP_PING, 0, fn, userdata);
+    return call ? call_submit(client, call) : -ENOMEM;
+}
+
+static int add_create(sealbuf_client *client, struct call *call, size_t i, const void *given)
+{
+    struct sealbuf_create_options options;
+    struct create_request record = {0};
+    char metadata[SEALBUF_MAX_METADATA];
+    int r = OPTIONS_COPY(&options, given);
+
+    if (r == 0)
+        r = creation_check(&options);
+    if (r == 0 && options.flags & ~SEALBUF_CREATE_FLAGS)
+        r = -SEALBUF_ERR_FLAGS;
+    if (r == 0)
+        r = join_metadata(options.metadata, metadata, &record.metadata);
+    if (r < 0)
+        return abandon(call, r);
+    record.size = options.size;
+    record.seals = options.seals;
+    record.flags = options.flags;
+    record.huge_shift = options.huge_shift;
+    record.label = span_of(options.label);
+    call->expected[i] = (struct expectation){.seals = options.seals, .writable = true};
+    return call_add(client, call, &record);
+}
+
+static int add_publish(sealbuf_client *client, struct call *call, const sealbuf_buffer *buffer, const void *given)
+{
+    struct sealbuf_publish_options options;
+    int r = OPTIONS_COPY(&options, given);
+
+    if (r < 0)
+        return abandon(call, r);
+    struct publish_request record = {
+        .id = buffer->id,
+        .seals = options.seals,
+        .mode = options.mode ? options.mode : 0600,
+        .flags = options.flags,
+        .name = span_of(options.name),
+    };
+    return call_add(client, call, &record);
+}
+
+static int add_get(sealbuf_client *client, struct call *call, size_t i, const void *given)
+{
+    struct sealbuf_get_options options;
+    int r = OPTIONS_COPY(&options, given);
+
+    if (r < 0)
+        return abandon(call, r);
+    struct get_request record = {
+        .id = options.id,
+        .owner = options.flags & SEALBUF_GET_OF_OWNER ? options.owner : SEALBUF_OWNER_SELF,
+        .seals = options.seals,
+        .flags = options.flags & ~SEALBUF_GET_OF_OWNER,
+        .name = span_of(options.name),
+    };
+    call->expected[i] =
+        (struct expectation){.seals = options.seals, .writable = !!(options.flags & SEALBUF_GET_WRITABLE)};
+    return call_add(client, call, &record);
+}
+
+static int add_target(sealbuf_client *client, struct call *call, const void *given)
+{
+    struct sealbuf_target target;
+    int r = OPTIONS_COPY(&target, given);
+
+    if (r == 0 && target.flags & ~SEALBUF_GET_OF_OWNER)
+        r = -SEALBUF_ERR_FLAGS;
+    if (r < 0)
+        return abandon(call, r);
+    struct target_request record = {
+        .id = target.id,
+        .owner = target.flags & SEALBUF_GET_OF_OWNER ? target.owner : SEALBUF_OWNER_SELF,
+        .name = span_of(target.name),
+    };
+    return call_add(client, call, &record);
+}
+
+int sealbuf_start_create(sealbuf_client *client, const struct sealbuf_create_options *options, size_t count,
+                         sealbuf_reply_fn *fn, void *userdata)
+{
+    if (!count_valid(count))
+        return -EINVAL;
+    struct call *call = call_begin(client, SEALBUF_OP_CREATE, count, fn, userdata);
+    if (!call)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        int r = add_create(client, call, i, options_at(options, i));
+        if (r < 0)
+            return r;
+    }
+    return call_submit(client, call);
+}
+
+int sealbuf_start_adopt(sealbuf_client *client, sealbuf_buffer *buffer, const struct sealbuf_adopt_options *given,
+                        sealbuf_reply_fn *fn, void *userdata)
+{
+    struct sealbuf_adopt_options options;
+    struct adopt_request record = {0};
+    char metadata[SEALBUF_MAX_METADATA];
+    int r = OPTIONS_COPY(&options, given);
+
+    if (r == 0)
+        r = join_metadata(options.metadata, metadata, &record.metadata);
+    if (r < 0)
+        return r;
+    record.seals = options.seals;
+    record.flags = options.flags;
+    record.label = span_of(options.label);
+    struct call *call = call_begin(client, SEALBUF_OP_ADOPT, 1, fn, userdata);
+    if (!call)
+        return -ENOMEM;
+    protect(buffer);
+    call->adopting = buffer;
+    shipment_add_borrowed(&client->shipment, buffer->fd);
+    r = call_add(client, call, &record);
+    return r < 0 ? r : call_submit(client, call);
+}
+
+int sealbuf_start_seal(sealbuf_client *client, uint64_t id, uint32_t seals, sealbuf_reply_fn *fn, void *userdata)
+{
+    struct call *call = call_begin(client, SEALBUF_OP_SEAL, 1, fn, userdata);
+    int r = call ? call_add(client, call, &(struct seal_request){id, seals}) : -ENOMEM;
+
+    return r < 0 ? r : call_submit(client, call);
+}
+
+int sealbuf_start_publish(sealbuf_client *client, sealbuf_buffer *const *buffers,
+                          const struct sealbuf_publish_options *options, size_t count, sealbuf_reply_fn *fn,
+                          void *userdata)
+{
+    if (!count_valid(count))
+        return -EINVAL;
+    struct call *call = call_begin(client, SEALBUF_OP_PUBLISH, count, fn, userdata);
+    if (!call)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        int r = add_publish(client, call, buffers[i], options_at(options, i));
+        if (r < 0)
+            return r;
+    }
+    return call_submit(client, call);
+}
+
+int sealbuf_start_get(sealbuf_client *client, const struct sealbuf_get_options *options, size_t count,
+                      sealbuf_reply_fn *fn, void *userdata)
+{
+    if (!count_valid(count))
+        return -EINVAL;
+    struct call *call = call_begin(client, SEALBUF_OP_GET, count, fn, userdata);
+    if (!call)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        int r = add_get(client, call, i, options_at(options, i));
+        if (r < 0)
+            return r;
+    }
+    return call_submit(client, call);
+}
+
+static int start_targets(sealbuf_client *client, uint16_t opcode, const struct sealbuf_target *targets, size_t count,
+                         sealbuf_reply_fn *fn, void *userdata)
+{
+    if (!count_valid(count))
+        return -EINVAL;
+    struct call *call = call_begin(client, opcode, count, fn, userdata);
+    if (!call)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        int r = add_target(client, call, options_at(targets, i));
+        if (r < 0)
+            return r;
+    }
+    return call_submit(client, call);
+}
+
+int sealbuf_start_remove(sealbuf_client *client, const struct sealbuf_target *targets, size_t count,
+                         sealbuf_reply_fn *fn, void *userdata)
+{
+    return start_targets(client, SEALBUF_OP_REMOVE, targets, count, fn, userdata);
+}
+
+int sealbuf_start_stat(sealbuf_client *client, const struct sealbuf_target *targets, size_t count, sealbuf_reply_fn *fn,
+                       void *userdata)
+{
+    return start_targets(client, SEALBUF_OP_STAT, targets, count, fn, userdata);
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* Waiting: for events in somebody's loop, and for the reply of a synchronous call. */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#include "cleanup.h"
+#include "client.h"
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int wait_for_events(sealbuf_client *client, int timeout_ms)
+{
+    struct pollfd waited = {.fd = client->socket, .events = (short)sealbuf_events(client)};
+    int r = poll(&waited, 1, timeout_ms);
+
+    if (r < 0)
+        return errno == EINTR ? 1 : -errno;
+    return r;
+}
+
+int sealbuf_wait(sealbuf_client *client, int timeout_ms)
+{
+    int r = wait_for_events(client, timeout_ms);
+    return r <= 0 ? r : sealbuf_dispatch(client);
+}
+
+/* The core would free the reply after this callback; the waiting caller frees it instead. */
+void waiting_done(sealbuf_client *client, sealbuf_reply *reply, void *userdata)
+{
+    struct waiting *waiting = userdata;
+
+    (void)client;
+    waiting->done = true;
+    waiting->reply = reply;
+    reply->kept = true;
+}
+
+int client_fail(sealbuf_client *client, int error, const char *sentence)
+{
+    if (sentence && sentence[0])
+        snprintf(client->sentence, sizeof(client->sentence), "%s", sentence);
+    else
+        snprintf(client->sentence, sizeof(client->sentence), "%s%s%s", sealbuf_strerror(error),
+                 sealbuf_error_remedy(error)[0] ? "; " : "", sealbuf_error_remedy(error));
+    return error;
+}
+
+/*
+ * Nothing else to do on this connection but to wait for this reply: then one recvmsg that waits, for as long as
+ * SO_RCVTIMEO says, does what poll and recvmsg would do.
+ */
+static int wait_in_receive(sealbuf_client *client)
+{
+    int r = client_dispatch(client, 0);
+    return r == 0 ? -SEALBUF_ERR_TIMED_OUT : r;
+}
+
+static int wait_in_poll(sealbuf_client *client, int64_t deadline)
+{
+    int64_t left = deadline < 0 ? -1 : deadline - now_ms();
+
+    if (deadline >= 0 && left <= 0)
+        return -SEALBUF_ERR_TIMED_OUT;
+    int r = wait_for_events(client, (int)left);
+    if (r == 0)
+        return -SEALBUF_ERR_TIMED_OUT;
+    return r < 0 ? r : client_dispatch(client, MSG_DONTWAIT);
+}
+
+int wait_for(sealbuf_client *client, int serial, struct waiting *waiting)
+{
+    bool alone = client->pending == 1 && STAILQ_EMPTY(&client->outbox);
+    int64_t deadline = alone || client->timeout_ms < 0 ? -1 : now_ms() + client->timeout_ms;
+    int r = serial;
+
+    while (r >= 0 && !waiting->done)
+        r = alone ? wait_in_receive(client) : wait_in_poll(client, deadline);
+    if (waiting->done)
+        return 0;
+    if (serial > 0)
+        sealbuf_cancel(client, serial);
+    return client_fail(client, r, NULL);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A socket in the file system that this broker has made. A lock file beside it, PATH.lock, tells a broker that runs
+ * from one that was killed and left its socket behind; the kernel drops the lock with the process.
+ */
+#ifndef DAEMON_ADDRESS_H
+#define DAEMON_ADDRESS_H
+
+#include "config.h"
+
+struct address;
+
+/*
+ * Binds and listens at the configured path, or at the default one, whose folder it makes if need be. The socket, or a
+ * negative errno that has been logged. *address goes to address_release, which removes the socket.
+ */
+int address_listen(const struct config *config, struct address **address);
+const char *address_text(const struct address *address);
+/* NULL is allowed. */
+void address_release(struct address *address);
+
+#endif

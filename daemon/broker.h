@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* All that a running broker is made of, in one place; main.c makes one. The loop alone uses it. */
+#ifndef DAEMON_BROKER_H
+#define DAEMON_BROKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "buffer.h"
+#include "config.h"
+#include "memfd.h"
+#include "quota.h"
+#include "reaper.h"
+#include "registry.h"
+#include "worker.h"
+
+struct event_base;
+struct listener;
+struct peer;
+
+struct counters {
+    uint64_t requests;    /* messages that were understood */
+    uint64_t refused;     /* of them or their records, answered with an error */
+    uint64_t disconnects; /* clients that were dropped for what they did */
+};
+
+struct broker {
+    const struct config *config;
+    struct event_base *loop;
+    struct quota quota;
+    struct buffers buffers;
+    struct registry registry;
+    struct reaper reaper;
+    struct workers *workers;
+    struct memfd_devices devices;
+    struct listener *listeners;
+    LIST_HEAD(, peer) peers;
+    struct counters counters;
+    uint64_t instance; /* random: another one is another broker, or this one started again */
+    uint64_t started_ns;
+    uint64_t queued_descriptors; /* duplicates in the replies that wait */
+    bool stopping;
+    uint8_t in[SEALBUF_MAX_MESSAGE];  /* the message in hand */
+    uint8_t out[SEALBUF_MAX_MESSAGE]; /* and its reply */
+};
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+#include "buffer.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cleanup.h"
+#include "clock.h"
+
+static int compare_ids(const struct buffer *a, const struct buffer *b)
+{
+    return (a->id > b->id) - (a->id < b->id);
+}
+
+TREE_GENERATE(buffer_tree, buffer, by_id, compare_ids)
+
+void buffers_init(struct buffers *buffers, struct quota *quota, struct reaper *reaper)
+{
+    *buffers = (struct buffers){.quota = quota, .reaper = reaper};
+    RB_INIT(&buffers->by_id);
+}
+
+static int charge(struct buffers *buffers, const struct buffer_spec *spec, struct limit_met *met)
+{
+    int r = quota_charge(buffers->quota, spec->owner, RESOURCE_BUFFERS, 1, met);
+    if (r)
+        return r;
+    r = quota_charge(buffers->quota, spec->owner, RESOURCE_BYTES, spec->size, met);
+    if (r)
+        quota_release(buffers->quota, spec->owner, RESOURCE_BUFFERS, 1);
+    return r;
+}
+
+static void release(struct buffers *buffers, uid_t owner, uint64_t size)
+{
+    quota_release(buffers->quota, owner, RESOURCE_BYTES, size);
+    quota_release(buffers->quota, owner, RESOURCE_BUFFERS, 1);
+}
+
+int buffer_enter(struct buffers *buffers, const struct buffer_spec *spec, int *fd, struct held_buffers *holder,
+                 struct buffer **buffer, struct limit_met *met)
+{
+    int r = charge(buffers, spec, met);
+    if (r)
+        return r;
+    struct buffer *b = malloc(sizeof(*b) + spec->label.length + spec->metadata.length);
+    if (!b) {
+        release(buffers, spec->owner, spec->size);
+        return SEALBUF_ERR_MEMORY;
+    }
+    *b = (struct buffer){
+        .id = ++buffers->last_id,
+        .charged = spec->size,
+        .created_ns = clock_realtime_ns(),
+        .fd = take_fd(fd),
+        .owner = spec->owner,
+        .creator = spec->creator,
+        .flags = spec->flags,
+        .label_length = (uint8_t)spec->label.length,
+        .metadata_length = (uint16_t)spec->metadata.length,
+        .is_held = true,
+    };
+    LIST_INIT(&b->names);
+    if (spec->label.length)
+        memcpy(b->strings, spec->label.data, spec->label.length);
+    if (spec->metadata.length)
+        memcpy(b->strings + spec->label.length, spec->metadata.data, spec->metadata.length);
+    RB_INSERT(buffer_tree, &buffers->by_id, b);
+    LIST_INSERT_HEAD(holder, b, held);
+    *buffer = b;
+    return 0;
+}
+
+struct buffer *buffer_find(struct buffers *buffers, uint64_t id)
+{
+    struct buffer key = {.id = id};
+    return RB_FIND(buffer_tree, &buffers->by_id, &key);
+}
+
+void buffer_drop_if_unheld(struct buffers *buffers, struct buffer *buffer)
+{
+    if (buffer->is_held || !LIST_EMPTY(&buffer->names))
+        return;
+    RB_REMOVE(buffer_tree, &buffers->by_id, buffer);
+    release(buffers, buffer->owner, buffer->charged);
+    reaper_close(buffers->reaper, buffer->fd);
+    free(buffer);
+}
+
+void buffer_unhold(struct buffers *buffers, struct buffer *buffer)
+{
+    if (buffer->is_held) {
+        LIST_REMOVE(buffer, held);
+        buffer->is_held = false;
+    }
+    buffer_drop_if_unheld(buffers, buffer);
+}
+
+/* Bytes more or less than were charged. What cannot be charged stays as it was. */
+static int recharge(struct buffers *buffers, struct buffer *buffer, uint64_t size, struct limit_met *met)
+{
+    if (size < buffer->charged) {
+        quota_release(buffers->quota, buffer->owner, RESOURCE_BYTES, buffer->charged - size);
+    } else if (size > buffer->charged) {
+        int r = quota_charge(buffers->quota, buffer->owner, RESOURCE_BYTES, size - buffer->charged, met);
+        if (r)
+            return r;
+    }
+    buffer->charged = size;
+    return 0;
+}
+
+int buffer_measure(struct buffers *buffers, struct buffer *buffer, uint64_t *size, uint64_t *allocated,
+                   struct limit_met *met)
+{
+    struct stat st;
+
+    if (fstat(buffer->fd, &st) < 0)
+        return SEALBUF_ERR_INTERNAL;
+    *size = (uint64_t)st.st_size;
+    *allocated = (uint64_t)st.st_blocks * 512;
+    return recharge(buffers, buffer, *size, met);
+}
+
+struct span buffer_label(const struct buffer *buffer)
+{
+    return (struct span){buffer->strings, buffer->label_length};
+}
+
+struct span buffer_metadata(const struct buffer *buffer)
+{
+    return (struct span){buffer->strings + buffer->label_length, buffer->metadata_length};
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A buffer: one memfd and what the broker knows of it.
+ *
+ * It lives as long as somebody holds it: the connection that created it, until it is published or that connection
+ * ends; then the names that are bound to it. An id is never used again.
+ */
+#ifndef DAEMON_BUFFER_H
+#define DAEMON_BUFFER_H
+
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "codec.h"
+#include "memfd.h"
+#include "quota.h"
+#include "reaper.h"
+#include "tree.h"
+
+struct name;
+
+struct buffer {
+    RB_ENTRY(buffer) by_id;
+    LIST_ENTRY(buffer) held;         /* in the list of its connection, while `is_held` */
+    LIST_HEAD(names_of, name) names; /* that are bound to it */
+    uint64_t id;
+    uint64_t charged; /* bytes */
+    uint64_t created_ns;
+    int fd;
+    uid_t owner;
+    pid_t creator;
+    uint16_t flags; /* SEALBUF_INFO_... */
+    uint16_t metadata_length;
+    uint8_t label_length;
+    bool is_held;
+    char strings[]; /* label, then metadata */
+};
+
+RB_HEAD(buffer_tree, buffer);
+LIST_HEAD(held_buffers, buffer);
+
+struct buffers {
+    struct buffer_tree by_id;
+    uint64_t last_id;
+    struct quota *quota;
+    struct reaper *reaper;
+};
+
+struct buffer_spec {
+    uid_t owner;
+    pid_t creator;
+    uint64_t size;
+    uint16_t flags;
+    struct span label, metadata;
+};
+
+void buffers_init(struct buffers *buffers, struct quota *quota, struct reaper *reaper);
+
+/*
+ * Enters a buffer, charged to its owner and held by `holder`. Takes *fd on success only. 0, SEALBUF_ERR_LIMIT with
+ * *met, or SEALBUF_ERR_MEMORY.
+ */
+int buffer_enter(struct buffers *buffers, const struct buffer_spec *spec, int *fd, struct held_buffers *holder,
+                 struct buffer **buffer, struct limit_met *met);
+
+struct buffer *buffer_find(struct buffers *buffers, uint64_t id);
+
+/* The connection lets go of it: it is gone, unless names hold it. */
+void buffer_unhold(struct buffers *buffers, struct buffer *buffer);
+
+/* To be called when its last holder may have gone. */
+void buffer_drop_if_unheld(struct buffers *buffers, struct buffer *buffer);
+
+/*
+ * The size as it is now; who may still grow or shrink it is charged for what it has become. *met as buffer_enter.
+ * 0 or SEALBUF_ERR_LIMIT or SEALBUF_ERR_INTERNAL; *size and *allocated (bytes) are set unless INTERNAL.
+ */
+int buffer_measure(struct buffers *buffers, struct buffer *buffer, uint64_t *size, uint64_t *allocated,
+                   struct limit_met *met);
+
+struct span buffer_label(const struct buffer *buffer);
+struct span buffer_metadata(const struct buffer *buffer);
+
+#endif

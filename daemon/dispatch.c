@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+#include "dispatch.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "log.h"
+#include "request.h"
+#include "sealing.h"
+#include "serve.h"
+
+/* A reply's record without any string, and a short sentence: what must fit for each record, come what may. */
+#define RECORD_AT_LEAST 224u
+#define SHORT_SENTENCE  64u
+
+static const struct handler {
+    int (*record)(struct request *, const union request_record *, union reply_record *);
+    int (*list)(struct request *, const union request_record *);
+    int (*whole)(struct request *);
+} handlers[] = {
+    [SEALBUF_OP_HELLO] = {.record = serve_hello},   [SEALBUF_OP_PING] = {0},
+    [SEALBUF_OP_CREATE] = {.record = serve_create}, [SEALBUF_OP_SEAL] = {.record = serve_seal},
+    [SEALBUF_OP_ADOPT] = {.record = serve_adopt},   [SEALBUF_OP_PUBLISH] = {.record = serve_publish},
+    [SEALBUF_OP_GET] = {.record = serve_get},       [SEALBUF_OP_REMOVE] = {.record = serve_remove},
+    [SEALBUF_OP_STAT] = {.record = serve_stat},     [SEALBUF_OP_LIST] = {.list = serve_list},
+    [SEALBUF_OP_STATS] = {.whole = serve_stats},
+};
+
+static size_t write_refusal(uint8_t *message, size_t room, uint16_t opcode, uint32_t serial, int error,
+                            const char *sentence)
+{
+    struct writer writer = {.buffer = message, .used = HEADER_SIZE, .room = room};
+    struct outcome outcome = {.status = (uint32_t)error, .text = SPAN(sentence)};
+    size_t space = room - HEADER_SIZE - RECORD_HEADER_SIZE - outcome_schema.fixed_size;
+
+    if (outcome.text.length > space)
+        outcome.text.length = (uint32_t)space;
+    record_encode(&outcome_schema, &writer, &outcome);
+    message_finish(&writer, &(struct header){.opcode = (uint16_t)(opcode | SEALBUF_OP_REPLY),
+                                             .count = 1,
+                                             .serial = serial,
+                                             .status = (uint32_t)error});
+    return writer.used;
+}
+
+size_t dispatch_refusal(uint8_t *message, size_t room, uint16_t opcode, uint32_t serial, int error,
+                        const struct limit_met *met)
+{
+    struct request request = {0};
+
+    refuse_limit(&request, error, met);
+    return write_refusal(message, room, opcode, serial, error, request.sentence);
+}
+
+/* Refuses the request as a whole, with the sentence that refuse() has written. */
+static enum verdict refuse_all(struct request *request, int error)
+{
+    struct peer *peer = request->peer;
+    struct broker *broker = peer->broker;
+
+    broker->counters.refused++;
+    shipment_cut(&request->shipment, 0);
+    size_t length = write_refusal(broker->out, sizeof(broker->out), request->header.opcode, request->header.serial,
+                                  error, request->sentence);
+    return peer_send(peer, broker->out, length, &request->shipment);
+}
+
+/* Refuses, and ends the connection: what this client says cannot be trusted any more. */
+static enum verdict refuse_and_end(struct request *request, int error, const char *reason)
+{
+    refuse(request, error, "%s", reason);
+    refuse_all(request, error);
+    peer_blame(request->peer, reason);
+    return END;
+}
+
+static void set_status(const struct request *request, union reply_record *out, int status)
+{
+    struct span sentence = {NULL, 0};
+
+    if (status) {
+        sentence = SPAN(request->sentence);
+        if (request->header.count > 32 && sentence.length > SHORT_SENTENCE)
+            sentence.length = SHORT_SENTENCE;
+    }
+    if (request->operation->reply == &outcome_schema) {
+        out->outcome.status = (uint32_t)status;
+        out->outcome.text = sentence;
+    } else if (request->operation->reply == &buffer_record_schema) {
+        if (status)
+            out->buffer = (struct buffer_record){0};
+        out->buffer.status = (uint32_t)status;
+        out->buffer.text = sentence;
+    } else {
+        out->hello.status = (uint32_t)status;
+        out->hello.text = sentence;
+    }
+}
+
+/* Serves the record in hand and writes its reply, leaving room for those of the records to come. */
+static void serve_record(struct request *request, const union request_record *in)
+{
+    const struct operation *operation = request->operation;
+    unsigned shipped = request->shipment.count, left = request->header.count - request->index - 1u;
+    union reply_record out;
+
+    memset(&out, 0, sizeof(out));
+    int status = handlers[operation->opcode].record(request, in, &out);
+    set_status(request, &out, status);
+    request->reply.room = SEALBUF_MAX_MESSAGE - left * RECORD_AT_LEAST;
+    if (record_encode(operation->reply, &request->reply, &out)) {
+        status = refuse(request, SEALBUF_ERR_TOO_BIG, "%s", "");
+        shipment_cut(&request->shipment, shipped);
+        set_status(request, &out, status);
+        record_encode(operation->reply, &request->reply, &out);
+    }
+    request->replies++;
+    request->broker->counters.refused += status != 0;
+}
+
+/* Refuses a request for a field of a record. */
+static enum verdict refuse_field(struct request *request, int error, const char *field)
+{
+    if (field)
+        refuse(request, error, "field '%s' of record %u is not valid", field, request->index);
+    else
+        refuse(request, error, "record %u does not follow the wire format", request->index);
+    return refuse_all(request, error);
+}
+
+/* Judges every record before any is carried out. 0, or the error, *field, and the index of the record at fault. */
+static int validate(struct request *request, const char **field)
+{
+    struct reader from_the_start = request->records;
+    union request_record in;
+    int r = 0;
+
+    for (unsigned i = 0; i < request->header.count && r == 0; i++) {
+        request->index = i;
+        r = record_decode(request->operation->request, REFUSE_UNKNOWN, &request->records, &in, field);
+    }
+    if (r == 0 && request->records.left > 0) {
+        *field = NULL;
+        r = SEALBUF_ERR_MALFORMED;
+    }
+    request->records = from_the_start;
+    if (r == 0)
+        request->index = 0;
+    return r;
+}
+
+static enum verdict send_reply(struct request *request)
+{
+    message_finish(&request->reply, &(struct header){.opcode = request->header.opcode | SEALBUF_OP_REPLY,
+                                                     .count = (uint16_t)request->replies,
+                                                     .serial = request->header.serial,
+                                                     .descriptors = (uint16_t)request->shipment.count});
+    return peer_send(request->peer, request->reply.buffer, request->reply.used, &request->shipment);
+}
+
+/* All is known to be well-formed. */
+static enum verdict serve(struct request *request)
+{
+    const struct handler *handler = &handlers[request->operation->opcode];
+    union request_record in;
+    const char *field;
+    int r = 0;
+
+    for (; request->index < request->header.count; request->index++) {
+        record_decode(request->operation->request, REFUSE_UNKNOWN, &request->records, &in, &field);
+        if (handler->record)
+            serve_record(request, &in);
+        else
+            r = handler->list(request, &in);
+    }
+    if (handler->whole)
+        r = handler->whole(request);
+    return r ? refuse_all(request, r) : send_reply(request);
+}
+
+/* What holds for every message, whatever its operation; *verdict where it is answered already. */
+static bool admissible(struct request *request, enum verdict *verdict)
+{
+    const struct header *header = &request->header;
+    const struct operation *operation = request->operation;
+    unsigned count = request->descriptors ? request->descriptors->count : 0;
+    int error = 0;
+
+    if (header->serial == 0)
+        error = refuse(request, SEALBUF_ERR_MALFORMED, "the serial is 0");
+    else if (header->status != 0)
+        error = refuse(request, SEALBUF_ERR_RESERVED, "a request has no status");
+    else if (!operation)
+        error = refuse(request, SEALBUF_ERR_OPCODE, "operation %u is unknown", header->opcode);
+    else if (header->count < operation->least || header->count > operation->most)
+        error = refuse(request, SEALBUF_ERR_MALFORMED, "%s takes %u to %u records, not %u", operation->name,
+                       operation->least, operation->most, header->count);
+    else if (header->descriptors != operation->descriptors * header->count || header->descriptors != count)
+        error = refuse(request, SEALBUF_ERR_DESCRIPTORS, "%u descriptors came, %u are announced, %u are needed", count,
+                       header->descriptors, operation->descriptors * header->count);
+    else if (header->opcode == SEALBUF_OP_HELLO && request->peer->greeted)
+        error = refuse(request, SEALBUF_ERR_HELLO, "HELLO came a second time");
+    if (error)
+        *verdict = refuse_all(request, error);
+    return error == 0;
+}
+
+static void request_init(struct request *request, struct peer *peer, const uint8_t *message, size_t length)
+{
+    request->peer = peer;
+    request->broker = peer->broker;
+    request->message = message;
+    request->length = length;
+    request->records = (struct reader){message + HEADER_SIZE, length - HEADER_SIZE};
+    request->descriptors = NULL;
+    request->index = 0;
+    request->sealed = NULL;
+    request->reply =
+        (struct writer){.buffer = peer->broker->out, .used = HEADER_SIZE, .room = sizeof(peer->broker->out)};
+    request->replies = 0;
+    request->shipment.count = 0;
+}
+
+static bool needs_sealing(const struct request *request)
+{
+    return request->header.opcode == SEALBUF_OP_SEAL || request->header.opcode == SEALBUF_OP_PUBLISH;
+}
+
+/* Puts the request aside where seals must be added first. True: it is being taken care of, *verdict says how. */
+static bool put_aside(struct request *request, enum verdict *verdict)
+{
+    int r = sealing_start(request);
+
+    if (r < 0) {
+        int error = r == -ENOMEM ? SEALBUF_ERR_MEMORY : SEALBUF_ERR_TABLE_FULL;
+        refuse(request, error, "%s", "");
+        *verdict = refuse_all(request, error);
+    } else {
+        *verdict = GO_ON;
+    }
+    return r != 0;
+}
+
+/* The first message must be a good HELLO; a client that begins in another way is not one of ours. */
+static enum verdict greet(struct request *request)
+{
+    const char *field;
+    int r;
+
+    if (request->header.opcode != SEALBUF_OP_HELLO)
+        return refuse_and_end(request, SEALBUF_ERR_HELLO, "its first message is not HELLO");
+    r = validate(request, &field);
+    if (r) {
+        refuse_field(request, r, field);
+        peer_blame(request->peer, "its HELLO does not follow the wire format");
+        return END;
+    }
+    enum verdict verdict = serve(request);
+    if (verdict == GO_ON && !request->peer->greeted) {
+        peer_blame(request->peer, "it speaks another protocol, or another version of it");
+        return END;
+    }
+    return verdict;
+}
+
+static enum verdict serve_message(struct request *request)
+{
+    enum verdict verdict;
+    const char *field;
+
+    if (!admissible(request, &verdict))
+        return request->peer->greeted ? verdict : END;
+    if (!request->peer->greeted)
+        return greet(request);
+    int r = validate(request, &field);
+    if (r)
+        return refuse_field(request, r, field);
+    if (needs_sealing(request) && put_aside(request, &verdict))
+        return verdict;
+    return serve(request);
+}
+
+/* False where the header shows that the client's idea of a message is not ours; *verdict then. */
+static bool read_header(struct request *request, enum verdict *verdict)
+{
+    int r = header_decode(request->message, request->length, &request->header);
+
+    if (r == SEALBUF_ERR_RESERVED) {
+        refuse(request, r, "a reserved field of the header is not zero");
+        *verdict = request->peer->greeted ? refuse_all(request, r) : refuse_and_end(request, r, "it is no client");
+    } else if (r) {
+        request->header = (struct header){0};
+        *verdict = refuse_and_end(request, r, "its message's header contradicts the message");
+    }
+    request->operation = operation_find(request->header.opcode);
+    return r == 0;
+}
+
+enum verdict dispatch(struct peer *peer, const uint8_t *message, size_t length, struct descriptors *descriptors)
+{
+    struct request request;
+    enum verdict verdict;
+
+    peer->broker->counters.requests++;
+    request_init(&request, peer, message, length);
+    request.descriptors = descriptors;
+    if (!read_header(&request, &verdict))
+        return verdict;
+    return serve_message(&request);
+}
+
+enum verdict dispatch_without_descriptors(struct peer *peer, const uint8_t *message, size_t length)
+{
+    struct request request;
+    enum verdict verdict;
+
+    peer->broker->counters.requests++;
+    request_init(&request, peer, message, length);
+    if (!read_header(&request, &verdict))
+        return verdict;
+    log_client(LOG_WARNING, &peer->who, "descriptors that it sent were lost: the table of descriptors is full");
+    refuse(&request, SEALBUF_ERR_TABLE_FULL,
+           "the broker's descriptor table had no room for what came with the message");
+    return refuse_all(&request, SEALBUF_ERR_TABLE_FULL);
+}
+
+enum verdict dispatch_resume(struct peer *peer, const uint8_t *message, size_t length, const struct seal_job *job)
+{
+    struct request request;
+
+    request_init(&request, peer, message, length);
+    header_decode(message, length, &request.header);
+    request.operation = operation_find(request.header.opcode);
+    request.sealed = job;
+    return serve(&request);
+}

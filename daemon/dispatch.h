@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* From a message to its handler, and from what the handler says to the reply. */
+#ifndef DAEMON_DISPATCH_H
+#define DAEMON_DISPATCH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "packet.h"
+#include "peer.h"
+#include "quota.h"
+
+struct seal_job;
+
+/* Serves a message. Descriptors that it has no use for stay in the list, for the caller to close. */
+enum verdict dispatch(struct peer *peer, const uint8_t *message, size_t length, struct descriptors *descriptors);
+
+/* Answers a message whose descriptors the kernel could not deliver. */
+enum verdict dispatch_without_descriptors(struct peer *peer, const uint8_t *message, size_t length);
+
+/* Goes on with a message that had to wait for a worker. */
+enum verdict dispatch_resume(struct peer *peer, const uint8_t *message, size_t length, const struct seal_job *job);
+
+/* Writes a refusal of a whole request, and returns its length. `met` where error is SEALBUF_ERR_LIMIT. */
+size_t dispatch_refusal(uint8_t *message, size_t room, uint16_t opcode, uint32_t serial, int error,
+                        const struct limit_met *met);
+
+#endif

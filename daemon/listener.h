@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sockets that clients connect to: made here, or passed by the service manager (sd_listen_fds(3)).
+ *
+ * Accepting stops while the system is out of descriptors or memory, and goes on a moment later; clients wait in the
+ * kernel's queue meanwhile. Nothing that accept(2) returns ends the broker.
+ */
+#ifndef DAEMON_LISTENER_H
+#define DAEMON_LISTENER_H
+
+#include "broker.h"
+
+struct listener;
+
+/* Listens where the configuration says. 0, or a negative errno; why has been logged. */
+int listeners_open(struct broker *broker);
+/* Stops accepting, closes, and removes the socket that was made here. */
+void listeners_close(struct broker *broker);
+
+#endif

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/* sealbufd: puts a broker together, runs it, and takes it apart again. */
+#include <config-build.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "broker.h"
+#include "clock.h"
+#include "idle.h"
+#include "listener.h"
+#include "log.h"
+#include "peer.h"
+#include "service.h"
+
+#define WORKERS 4
+
+/* Exit codes: sealbufd(8). */
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+static void on_stop(evutil_socket_t signal_number, short what, void *argument)
+{
+    struct broker *broker = argument;
+
+    (void)what;
+    log_line(LOG_INFO, "%s: stopping", strsignal((int)signal_number));
+    event_base_loopbreak(broker->loop);
+}
+
+static void on_hangup(evutil_socket_t signal_number, short what, void *argument)
+{
+    (void)signal_number, (void)what, (void)argument;
+    log_line(LOG_INFO, "there is no configuration to read again");
+}
+
+/* The loop has one thread, so it needs no locks; and what may block is none of its business. */
+static struct event_base *new_loop(void)
+{
+    struct event_config *config = event_config_new();
+
+    if (!config)
+        return NULL;
+    event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    struct event_base *loop = event_base_new_with_config(config);
+    event_config_free(config);
+    return loop;
+}
+
+static int start(struct broker *broker, const struct config *config)
+{
+    broker->config = config;
+    broker->started_ns = clock_monotonic_ns();
+    LIST_INIT(&broker->peers);
+    quota_init(&broker->quota, &config->limits);
+    buffers_init(&broker->buffers, &broker->quota, &broker->reaper);
+    registry_init(&broker->registry, &broker->quota, &broker->buffers);
+    if (getrandom(&broker->instance, sizeof(broker->instance), 0) != sizeof(broker->instance))
+        return -errno;
+    int r = memfd_devices_probe(&broker->devices);
+    if (r < 0) {
+        log_line(LOG_ERR, "this kernel makes no memfds: %s", strerror(-r));
+        return r;
+    }
+    broker->loop = new_loop();
+    if (!broker->loop)
+        return -ENOMEM;
+    broker->workers = workers_start(broker->loop, WORKERS);
+    if (!broker->workers)
+        return -errno;
+    broker->reaper.workers = broker->workers;
+    return listeners_open(broker);
+}
+
+static void announce(const struct config *config)
+{
+    service_notify_ready();
+    if (config->ready_fd < 0)
+        return;
+    if (write(config->ready_fd, "\n", 1) != 1)
+        log_line(LOG_WARNING, "cannot tell descriptor %d that the broker is ready: %s", config->ready_fd,
+                 strerror(errno));
+    close(config->ready_fd);
+}
+
+static struct event *watch_signal(struct broker *broker, int number, event_callback_fn handler)
+{
+    struct event *event = evsignal_new(broker->loop, number, handler, broker);
+
+    if (event)
+        event_add(event, NULL);
+    return event;
+}
+
+static int run(struct broker *broker)
+{
+    struct event *signals[] = {
+        watch_signal(broker, SIGTERM, on_stop),
+        watch_signal(broker, SIGINT, on_stop),
+        watch_signal(broker, SIGHUP, on_hangup),
+    };
+    struct idle *idle = broker->config->idle_exit_ms ? idle_watch(broker) : NULL;
+
+    announce(broker->config);
+    int r = event_base_dispatch(broker->loop) < 0 ? -EIO : 0;
+    idle_free(idle);
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        if (signals[i])
+            event_free(signals[i]);
+    return r;
+}
+
+static void forget_names(struct broker *broker)
+{
+    struct name *name;
+
+    while ((name = RB_ROOT(&broker->registry.names)))
+        registry_unbind(&broker->registry, name);
+}
+
+/* Everything that was charged must come back: what does not was lost on the way, and that is a bug to be seen. */
+static int check_accounts(const struct broker *broker)
+{
+    if (quota_is_empty(&broker->quota) && broker->queued_descriptors == 0 && broker->reaper.pending == 0)
+        return 0;
+    log_line(LOG_CRIT, "accounts are not zero at the end: %llu buffers, %llu bytes, %llu names, %llu connections",
+             (unsigned long long)broker->quota.held[RESOURCE_BUFFERS],
+             (unsigned long long)broker->quota.held[RESOURCE_BYTES],
+             (unsigned long long)broker->quota.held[RESOURCE_NAMES],
+             (unsigned long long)broker->quota.held[RESOURCE_CONNECTIONS]);
+    return -EBADE;
+}
+
+static int stop(struct broker *broker)
+{
+    struct peer *peer;
+
+    broker->stopping = true;
+    service_notify_stopping();
+    listeners_close(broker);
+    while ((peer = LIST_FIRST(&broker->peers)))
+        peer_destroy(peer);
+    forget_names(broker);
+    workers_stop(broker->workers);
+    if (broker->loop)
+        event_base_free(broker->loop);
+    return check_accounts(broker);
+}
+
+int main(int argc, char **argv)
+{
+    static struct broker broker;
+    struct config config;
+
+    switch (config_parse(&config, argc, argv)) {
+    case CONFIG_DONE:
+        return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+    case CONFIG_WRONG:
+        return EXIT_USAGE;
+    case CONFIG_RUN:
+        break;
+    }
+    log_start(config.log_level);
+    /* A client that goes away is no reason to die, nor is a size beyond RLIMIT_FSIZE (SIGXFSZ): both come as errors. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    if (config_settle_limits(&config) < 0)
+        return EXIT_FAILED;
+    int r = start(&broker, &config);
+    if (r < 0)
+        log_line(LOG_ERR, "cannot start: %s", strerror(-r));
+    else
+        r = run(&broker);
+    int s = stop(&broker);
+    libevent_global_shutdown();
+    return r < 0 || s < 0 ? EXIT_FAILED : EXIT_OK;
+}

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+#include "peer.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "cleanup.h"
+#include "dispatch.h"
+#include "log.h"
+#include "packet.h"
+#include "sealing.h"
+
+/* A silent connection holds a slot for so long. */
+static const struct timeval handshake_time = {.tv_sec = 10};
+/* How often to look whether descriptors in flight have landed: there is no event for it. */
+static const struct timeval retry_time = {.tv_usec = 10000};
+
+#define GREATEST_BURST      16
+#define TURNS_BETWEEN_TRIES 16
+/*
+ * Descriptors on their way to one peer. The kernel counts them against the broker's uid, all peers together: one that
+ * does not read must not use up what the others need.
+ */
+#define GREATEST_IN_FLIGHT 512
+
+/* From how many buffers on their closing is left to a worker. */
+#define CLOSE_IN_BATCH 8
+
+static void flush_later(struct peer *peer, int reason);
+
+void peer_blame(struct peer *peer, const char *reason)
+{
+    peer->broker->counters.disconnects++;
+    log_client(LOG_NOTICE, &peer->who, "dropped: %s", reason);
+}
+
+/* Whether the kernel may hold so many more descriptors for this peer. SIOCOUTQ is 0 once it has read everything. */
+static bool may_be_in_flight(struct peer *peer, unsigned count)
+{
+    int unread;
+
+    if (count == 0 || peer->in_flight + count <= GREATEST_IN_FLIGHT)
+        return true;
+    if (ioctl(peer->socket, SIOCOUTQ, &unread) < 0 || unread > 0)
+        return false;
+    peer->in_flight = 0;
+    return true;
+}
+
+/* 0, -EAGAIN (the socket is full), -ETOOMANYREFS (too many descriptors in flight), or the peer is gone. */
+static int try_to_send(struct peer *peer, const uint8_t *message, size_t length, const int *fds, unsigned count)
+{
+    if (!may_be_in_flight(peer, count))
+        return -ETOOMANYREFS;
+    int r = packet_send(peer->socket, message, length, fds, count);
+    if (r == 0)
+        peer->in_flight += count;
+    return r;
+}
+
+static bool may_work_later(int r)
+{
+    return r == -EAGAIN || r == -ETOOMANYREFS || r == -ENOBUFS || r == -ENOMEM;
+}
+
+static enum verdict lost(struct peer *peer, int r)
+{
+    if (r == -EPERM)
+        peer_blame(peer, "its socket takes no descriptors (SO_PASSRIGHTS), but it asked for some");
+    else if (r != -EPIPE && r != -ECONNRESET)
+        log_client(LOG_WARNING, &peer->who, "cannot send: %s", strerror(-r));
+    return END;
+}
+
+static enum verdict queue(struct peer *peer, const uint8_t *message, size_t length, struct shipment *shipment,
+                          int reason)
+{
+    struct broker *broker = peer->broker;
+    unsigned count = shipment->count;
+    bool first = !outbox_first(&peer->outbox);
+
+    if (broker->queued_descriptors + count > broker->config->limits.queued_descriptors) {
+        peer_blame(peer, "it does not read, and the replies that wait hold as many descriptors as they may");
+        return END;
+    }
+    int r = outbox_put(&peer->outbox, message, length, shipment);
+    if (r < 0) {
+        peer_blame(peer, r == -ENOMEM ? "it does not read, and there is no memory to keep its reply"
+                                      : "it does not read, and there is no descriptor left to keep its reply");
+        return END;
+    }
+    broker->queued_descriptors += count;
+    if (first)
+        flush_later(peer, reason);
+    return GO_ON;
+}
+
+enum verdict peer_send(struct peer *peer, const uint8_t *message, size_t length, struct shipment *shipment)
+{
+    int r = -EAGAIN;
+    enum verdict verdict = GO_ON;
+
+    if (!outbox_first(&peer->outbox))
+        r = try_to_send(peer, message, length, shipment->fd, shipment->count);
+    if (r < 0)
+        verdict = may_work_later(r) ? queue(peer, message, length, shipment, r) : lost(peer, r);
+    shipment_cut(shipment, 0);
+    return verdict;
+}
+
+static void drop_first(struct peer *peer)
+{
+    peer->broker->queued_descriptors -= outbox_first(&peer->outbox)->count;
+    outbox_drop_first(&peer->outbox);
+}
+
+static void on_flush(evutil_socket_t fd, short what, void *argument)
+{
+    struct peer *peer = argument;
+    struct parcel *parcel;
+
+    (void)fd, (void)what;
+    while ((parcel = outbox_first(&peer->outbox))) {
+        int r = try_to_send(peer, parcel->message, parcel->length, parcel->fd, parcel->count);
+        if (r < 0 && may_work_later(r)) {
+            flush_later(peer, r);
+            return;
+        }
+        if (r < 0) {
+            lost(peer, r);
+            peer_destroy(peer);
+            return;
+        }
+        drop_first(peer);
+    }
+    peer_resume(peer);
+}
+
+/* A full socket tells when it has room. For all else there is only the clock; a peer that hangs up is noticed then. */
+static void flush_later(struct peer *peer, int reason)
+{
+    short what = reason == -EAGAIN ? EV_WRITE : 0;
+
+    event_assign(&peer->flush, peer->broker->loop, what ? peer->socket : -1, what, on_flush, peer);
+    event_add(&peer->flush, what ? NULL : &retry_time);
+}
+
+static bool held_back(const struct peer *peer)
+{
+    return peer->job || !STAILQ_EMPTY(&peer->outbox);
+}
+
+void peer_resume(struct peer *peer)
+{
+    if (!held_back(peer))
+        event_add(&peer->readable, peer->greeted ? NULL : &handshake_time);
+}
+
+/* Reads one message and has it served. *there: one was there. */
+static enum verdict read_message(struct peer *peer, bool *there)
+{
+    struct broker *broker = peer->broker;
+    struct descriptors list;
+    size_t length;
+    enum verdict verdict;
+    int r = packet_receive(peer->socket, MSG_DONTWAIT, broker->in, sizeof(broker->in), &length, &list);
+
+    *there = r == PACKET_OK || r == PACKET_LOST_FDS;
+    switch (r) {
+    case PACKET_OK:
+        verdict = dispatch(peer, broker->in, length, &list);
+        descriptors_close(&list);
+        return verdict;
+    case PACKET_LOST_FDS:
+        return dispatch_without_descriptors(peer, broker->in, length);
+    case PACKET_AGAIN:
+        return GO_ON;
+    case PACKET_END:
+        return END;
+    case PACKET_EMPTY:
+        peer_blame(peer, "it sent an empty message with descriptors");
+        return END;
+    case PACKET_CUT:
+        peer_blame(peer, "it sent a message longer than 65536 bytes");
+        return END;
+    default:
+        if (r == -ENOMEM || r == -ENOBUFS)
+            return GO_ON;
+        if (r != -ECONNRESET)
+            log_client(LOG_WARNING, &peer->who, "cannot receive: %s", strerror(-r));
+        return END;
+    }
+}
+
+/*
+ * A peer that waits for each reply is read once a turn, without a futile second try; one that sends many messages at
+ * once is read many times a turn. Which of the two it is comes out of a second try now and then.
+ */
+static void adapt_burst(struct peer *peer, unsigned done, bool there)
+{
+    if (!there)
+        peer->burst = done ? done : 1;
+    else if (peer->burst > 1 || ++peer->turns % TURNS_BETWEEN_TRIES == 0)
+        peer->burst = peer->burst * 2 < GREATEST_BURST ? peer->burst * 2 : GREATEST_BURST;
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *argument)
+{
+    struct peer *peer = argument;
+    bool there = true;
+    unsigned done = 0;
+
+    (void)fd;
+    if (what == EV_TIMEOUT) {
+        peer_blame(peer, "no HELLO came in 10 seconds");
+        peer_destroy(peer);
+        return;
+    }
+    while (there && done < peer->burst && !held_back(peer)) {
+        if (read_message(peer, &there) == END) {
+            peer_destroy(peer);
+            return;
+        }
+        done += there;
+    }
+    adapt_burst(peer, done, there);
+    if (peer->greeted)
+        event_remove_timer(&peer->readable); /* the handshake's */
+    if (held_back(peer))
+        event_del(&peer->readable);
+}
+
+static int admit(struct broker *broker, const struct credentials *who, struct limit_met *met)
+{
+    if (broker->stopping)
+        return SEALBUF_ERR_STOPPING;
+    return quota_charge(&broker->quota, who->uid, RESOURCE_CONNECTIONS, 1, met);
+}
+
+static void turn_away(const struct credentials *who, int socket, int error, const struct limit_met *met)
+{
+    uint8_t message[HEADER_SIZE + SEALBUF_MAX_TEXT];
+    size_t length = dispatch_refusal(message, sizeof(message), SEALBUF_OP_HELLO, 0, error, met);
+
+    packet_send(socket, message, length, NULL, 0);
+    log_client(LOG_NOTICE, who, "not admitted: %s%s", met->key ? "it is at the limit " : "no memory",
+               met->key ? met->key : "");
+}
+
+void peer_create(struct broker *broker, int socket_taken)
+{
+    CLEANUP(cleanup_close)
+    int socket = socket_taken;
+    struct credentials who;
+    struct limit_met met = {NULL, 0};
+
+    if (credentials_of_peer(socket, &who) < 0) /* it has gone already */
+        return;
+    int r = admit(broker, &who, &met);
+    if (r) {
+        turn_away(&who, socket, r, &met);
+        return;
+    }
+    struct peer *peer = calloc(1, sizeof(*peer));
+    if (!peer) {
+        quota_release(&broker->quota, who.uid, RESOURCE_CONNECTIONS, 1);
+        return;
+    }
+    peer->broker = broker;
+    peer->socket = take_fd(&socket);
+    peer->who = who;
+    peer->burst = 1;
+    LIST_INIT(&peer->held);
+    STAILQ_INIT(&peer->outbox);
+    LIST_INSERT_HEAD(&broker->peers, peer, link);
+    event_assign(&peer->readable, broker->loop, peer->socket, EV_READ | EV_PERSIST, on_readable, peer);
+    event_assign(&peer->flush, broker->loop, -1, 0, on_flush, peer);
+    peer_resume(peer);
+    log_client(LOG_DEBUG, &peer->who, "connected");
+}
+
+static void release_buffers(struct peer *peer)
+{
+    struct broker *broker = peer->broker;
+    struct buffer *buffer = LIST_FIRST(&peer->held);
+    unsigned count = 0;
+
+    for (; buffer && count <= CLOSE_IN_BATCH; buffer = LIST_NEXT(buffer, held))
+        count++;
+    if (count > CLOSE_IN_BATCH)
+        reaper_begin_batch(&broker->reaper);
+    while ((buffer = LIST_FIRST(&peer->held)))
+        buffer_unhold(&broker->buffers, buffer);
+    reaper_end_batch(&broker->reaper);
+}
+
+void peer_destroy(struct peer *peer)
+{
+    struct broker *broker = peer->broker;
+
+    event_del(&peer->readable);
+    event_del(&peer->flush);
+    if (peer->job)
+        sealing_forget_peer(peer->job);
+    while (outbox_first(&peer->outbox))
+        drop_first(peer);
+    release_buffers(peer);
+    close(peer->socket);
+    LIST_REMOVE(peer, link);
+    quota_release(&broker->quota, peer->who.uid, RESOURCE_CONNECTIONS, 1);
+    log_client(LOG_DEBUG, &peer->who, "disconnected");
+    credentials_release(&peer->who);
+    free(peer);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A peer: the broker's view of one connection.
+ *
+ * It is read from only while it can be answered: not while a reply waits in its outbox, nor while a worker is busy for
+ * it. So its replies come in the order of its requests, what it can make the broker keep is bounded, and the queue that
+ * grows is in its own socket.
+ */
+#ifndef DAEMON_PEER_H
+#define DAEMON_PEER_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <sys/queue.h>
+
+#include "broker.h"
+#include "credentials.h"
+#include "outbox.h"
+
+struct seal_job;
+
+struct peer {
+    LIST_ENTRY(peer) link;
+    struct broker *broker;
+    int socket;
+    struct credentials who;
+    bool greeted;         /* HELLO has come */
+    unsigned burst;       /* messages to read in one turn */
+    unsigned turns;       /* with a burst of one */
+    unsigned in_flight;   /* descriptors sent since its socket was last seen empty */
+    struct seal_job *job; /* a worker is busy for it */
+    struct held_buffers held;
+    struct outbox outbox;
+    struct event readable;
+    struct event flush; /* for what is in the outbox: the socket is writable, or it is time to try again */
+};
+
+/* Whether the connection goes on after a message. */
+enum verdict { GO_ON, END };
+
+/* Takes the socket in every case. Peers that may not connect are told why. */
+void peer_create(struct broker *broker, int socket);
+void peer_destroy(struct peer *peer);
+
+/*
+ * Sends, or queues where the peer does not read, and empties the shipment. END: it cannot be reached, or holds too
+ * much already.
+ */
+enum verdict peer_send(struct peer *peer, const uint8_t *message, size_t length, struct shipment *shipment);
+
+/* Reads again, if nothing holds it back. */
+void peer_resume(struct peer *peer);
+
+/* Logs why, at most so often, and counts. The caller then ends the connection. */
+void peer_blame(struct peer *peer, const char *reason);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Names: each uid has a namespace of its own, and a name in it is bound to one buffer. Nobody can take a name in
+ * another's namespace, so nobody can squat. In bytewise order, owner by owner; an ordered tree, because names come from
+ * clients, and a hash table invites those who know how to make them collide.
+ */
+#ifndef DAEMON_REGISTRY_H
+#define DAEMON_REGISTRY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "buffer.h"
+#include "codec.h"
+#include "credentials.h"
+#include "tree.h"
+
+struct name {
+    RB_ENTRY(name) link;
+    LIST_ENTRY(name) of_buffer;
+    struct buffer *buffer;
+    uint64_t generation;
+    uint64_t published_ns;
+    uid_t owner;
+    gid_t group;
+    uint16_t mode;
+    uint8_t length;
+    char text[];
+};
+
+RB_HEAD(name_tree, name);
+
+struct registry {
+    struct name_tree names;
+    struct quota *quota;
+    struct buffers *buffers;
+};
+
+struct binding {
+    uid_t owner;
+    gid_t group;
+    uint16_t mode;
+    struct span name;
+    struct buffer *buffer;
+};
+
+void registry_init(struct registry *registry, struct quota *quota, struct buffers *buffers);
+struct name *registry_find(struct registry *registry, uid_t owner, struct span name);
+/* The first name behind (owner, name) in order, or NULL. */
+struct name *registry_after(struct registry *registry, uid_t owner, struct span name);
+struct name *registry_next(struct name *name);
+static inline struct span name_text(const struct name *name)
+{
+    return (struct span){name->text, name->length};
+}
+
+/*
+ * Binds a name, new or bound before: then the buffer that it was bound to loses it, and the generation rises. The
+ * buffer belongs to its names from now on. 0, SEALBUF_ERR_LIMIT with *met, or SEALBUF_ERR_MEMORY.
+ */
+int registry_bind(struct registry *registry, const struct binding *binding, struct name **bound, struct limit_met *met);
+void registry_unbind(struct registry *registry, struct name *name);
+
+enum access { ACCESS_READ = 4, ACCESS_WRITE = 2 };
+
+/* As for files (inode(7)), but the owner, and root, need no bits. */
+bool name_allows(const struct name *name, struct credentials *who, int socket, enum access access);
+
+#endif

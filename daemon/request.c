@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+#include "request.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "errors.h"
+
+int refuse(struct request *request, int code, const char *format, ...)
+{
+    const struct error_entry *entry = error_entry((uint32_t)code);
+    char detail[SEALBUF_MAX_TEXT / 2];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof(detail), format, arguments);
+    va_end(arguments);
+    snprintf(request->sentence, sizeof(request->sentence), "%s; %s", detail[0] ? detail : entry->cause, entry->remedy);
+    return code;
+}
+
+int refuse_limit(struct request *request, int code, const struct limit_met *met)
+{
+    if (code != SEALBUF_ERR_LIMIT)
+        return refuse(request, code, "%s", "");
+    return refuse(request, code, "the limit %s=%llu is reached", met->key, (unsigned long long)met->value);
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/* A request while it is served: its records, who sent it, and the reply that grows. */
+#ifndef DAEMON_REQUEST_H
+#define DAEMON_REQUEST_H
+
+#include "broker.h"
+#include "codec.h"
+#include "outbox.h"
+#include "packet.h"
+#include "peer.h"
+
+struct request {
+    struct peer *peer;
+    struct broker *broker;
+    struct header header;
+    const struct operation *operation;
+    const uint8_t *message;
+    size_t length;
+    struct reader records;           /* that are left */
+    struct descriptors *descriptors; /* that came with it; what nobody takes is closed */
+    unsigned index;                  /* of the record in hand */
+    const struct seal_job *sealed;   /* what the worker reports, if it was asked */
+    struct writer reply;
+    unsigned replies; /* records in it */
+    struct shipment shipment;
+    char sentence[SEALBUF_MAX_TEXT]; /* why the record in hand is refused */
+};
+
+/* Every record that a request or a reply can have: room for any, and a name for each. */
+union request_record {
+    struct hello_request hello;
+    struct create_request create;
+    struct seal_request seal;
+    struct adopt_request adopt;
+    struct publish_request publish;
+    struct get_request get;
+    struct target_request target;
+    struct list_request list;
+};
+
+union reply_record {
+    struct hello_reply hello;
+    struct outcome outcome;
+    struct buffer_record buffer;
+    struct stats_reply stats;
+};
+
+/*
+ * Writes the sentence: the detail, or the table's cause where there is none to tell, and the table's remedy. Returns
+ * code, so that a handler can say `return refuse(request, SEALBUF_ERR_...)`.
+ */
+int refuse(struct request *request, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int refuse_limit(struct request *request, int code, const struct limit_met *met);
+
+/* A span as printf's "%.*s" wants it. */
+#define SPAN_ARGS(span) (int)(span).length, (span).data
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Adding seals to buffers that clients hold. The kernel takes the inode's lock for it, which a client can keep busy for
+ * seconds with a big fallocate, and waits for pinned pages before it adds Write: none of that may happen on the loop.
+ *
+ * So a request that needs seals is looked through first. Where all of them are there, and that is how it should be,
+ * since clients can add seals faster themselves, it is served at once. Else it is put aside, a worker adds the seals to
+ * duplicates of the descriptors, and then the request is served as if it had just come.
+ */
+#ifndef DAEMON_SEALING_H
+#define DAEMON_SEALING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "request.h"
+
+struct seal_job;
+
+/*
+ * Looks through a SEAL or PUBLISH request. 1: seals are being added, dispatch_resume will be called. 0: nothing to
+ * wait for. Negative errno: no memory or descriptors to wait with.
+ */
+int sealing_start(struct request *request);
+
+/* Its peer has gone: the job goes on without anybody to tell. */
+void sealing_forget_peer(struct seal_job *job);
+
+/*
+ * Checks that the buffer has the seals, *now being those that it has: 0, or a refusal that says what the worker met.
+ * `verify`: nobody was to add any.
+ */
+int sealing_check(struct request *request, const struct buffer *buffer, uint32_t seals, bool verify, uint32_t *now);
+
+#endif

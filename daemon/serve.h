@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The handlers. Those of records are called once for each record of a request, and fill in the record of the reply;
+ * they return 0 or what refuse() returned. Those of whole requests write the reply themselves.
+ */
+#ifndef DAEMON_SERVE_H
+#define DAEMON_SERVE_H
+
+#include "request.h"
+
+int serve_hello(struct request *request, const union request_record *in, union reply_record *out);
+int serve_create(struct request *request, const union request_record *in, union reply_record *out);
+int serve_seal(struct request *request, const union request_record *in, union reply_record *out);
+int serve_adopt(struct request *request, const union request_record *in, union reply_record *out);
+int serve_publish(struct request *request, const union request_record *in, union reply_record *out);
+int serve_get(struct request *request, const union request_record *in, union reply_record *out);
+int serve_remove(struct request *request, const union request_record *in, union reply_record *out);
+int serve_stat(struct request *request, const union request_record *in, union reply_record *out);
+
+int serve_list(struct request *request, const union request_record *in);
+int serve_stats(struct request *request);
+
+/* What SEAL and PUBLISH check before any seal is added: 0 and the buffer, or a refusal. */
+int check_seal(struct request *request, const struct seal_request *in, struct buffer **buffer);
+int check_publish(struct request *request, const struct publish_request *in, struct buffer **buffer);
+
+#endif

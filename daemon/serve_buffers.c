@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/* CREATE, ADOPT and SEAL: how buffers come to be, and get their seals. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cleanup.h"
+#include "sealing.h"
+#include "seals.h"
+#include "serve.h"
+
+/* Buffers, connections and closes that wait share the descriptor table; a reserve stays for the broker's own work. */
+static int check_descriptor_budget(struct request *request)
+{
+    struct broker *broker = request->broker;
+
+    if (broker->quota.held[RESOURCE_BUFFERS] + broker->reaper.pending < broker->config->limits.buffers)
+        return 0;
+    struct limit_met met = {"buffers", broker->config->limits.buffers};
+    return refuse_limit(request, SEALBUF_ERR_LIMIT, &met);
+}
+
+static int check_size(struct request *request, uint64_t size)
+{
+    uint64_t greatest = request->broker->config->limits.buffer_size;
+
+    if (size <= greatest)
+        return 0;
+    return refuse(request, SEALBUF_ERR_SIZE, "%llu bytes are more than the limit buffer-size=%llu",
+                  (unsigned long long)size, (unsigned long long)greatest);
+}
+
+static int check_executable(struct request *request, const struct create_request *in)
+{
+    struct peer *peer = request->peer;
+
+    if (!(in->flags & SEALBUF_CREATE_EXECUTABLE) || credentials_in_own_pid_namespace(&peer->who, peer->socket))
+        return 0;
+    return refuse(request, SEALBUF_ERR_DENIED,
+                  "an executable buffer is only for clients in the broker's pid namespace (vm.memfd_noexec)");
+}
+
+static uint32_t seals_at_birth(const struct create_request *in)
+{
+    uint32_t seals = in->seals;
+
+    if (!(in->flags & SEALBUF_CREATE_GROWABLE))
+        seals |= SEALBUF_SEAL_GROW;
+    if (!(in->flags & SEALBUF_CREATE_SHRINKABLE))
+        seals |= SEALBUF_SEAL_SHRINK;
+    return seals;
+}
+
+static int refuse_creation(struct request *request, const struct create_request *in, int r)
+{
+    switch (r) {
+    case -EFBIG:
+        return refuse(request, SEALBUF_ERR_SIZE, "%llu bytes are more than the broker's RLIMIT_FSIZE allows",
+                      (unsigned long long)in->size);
+    case -EINVAL:
+        if (in->flags & SEALBUF_CREATE_HUGE)
+            return refuse(request, SEALBUF_ERR_SIZE, "%llu bytes are not a multiple of the huge page",
+                          (unsigned long long)in->size);
+        return refuse(request, SEALBUF_ERR_UNSUPPORTED, "the broker's kernel does not know one of these seals");
+    case -ENODEV:
+    case -ENOSYS:
+        return refuse(request, SEALBUF_ERR_UNSUPPORTED, "the broker's kernel has no huge pages of this size");
+    case -EACCES:
+        return refuse(request, SEALBUF_ERR_UNSUPPORTED,
+                      "the broker's kernel forbids executable memfds (vm.memfd_noexec)");
+    case -EMFILE:
+    case -ENFILE:
+        return refuse(request, SEALBUF_ERR_TABLE_FULL, "%s", "");
+    case -ENOMEM:
+        return refuse(request, SEALBUF_ERR_MEMORY, "%s", "");
+    default:
+        return refuse(request, SEALBUF_ERR_INTERNAL, "the memfd cannot be created: %s", strerror(-r));
+    }
+}
+
+/*
+ * The seals come before the descriptor is anybody's, so nobody can hold the inode's lock, and nothing waits. fchmod is
+ * for the same reason done here and never later.
+ */
+static int make_memfd(struct request *request, const struct create_request *in)
+{
+    char label[SEALBUF_MAX_LABEL + 1];
+    struct memfd_spec spec = {
+        .label = label,
+        .size = in->size,
+        .seals = seals_at_birth(in),
+        .huge_shift = in->huge_shift,
+        .huge = !!(in->flags & SEALBUF_CREATE_HUGE),
+        .exec = !!(in->flags & SEALBUF_CREATE_EXECUTABLE),
+        .mode = in->flags & SEALBUF_CREATE_EXECUTABLE ? 0555 : 0444,
+    };
+
+    snprintf(label, sizeof(label), "%.*s", SPAN_ARGS(in->label));
+    int fd = memfd_create_spec(&spec);
+    return fd < 0 ? -refuse_creation(request, in, fd) : fd;
+}
+
+static uint16_t info_flags(const struct create_request *in)
+{
+    uint16_t flags = 0;
+
+    if (in->flags & SEALBUF_CREATE_EXECUTABLE)
+        flags |= SEALBUF_INFO_EXECUTABLE;
+    if (in->flags & SEALBUF_CREATE_HUGE)
+        flags |= SEALBUF_INFO_HUGE;
+    return flags;
+}
+
+/* The descriptor becomes a buffer of the peer's, and the reply says so. Takes *fd on success. */
+static int enter(struct request *request, const struct buffer_spec *spec, int *fd, struct buffer **buffer,
+                 union reply_record *out)
+{
+    struct limit_met met;
+    int r = check_descriptor_budget(request);
+
+    if (r)
+        return r;
+    r = buffer_enter(&request->broker->buffers, spec, fd, &request->peer->held, buffer, &met);
+    if (r)
+        return refuse_limit(request, r, &met);
+    memfd_get_seals((*buffer)->fd, &out->buffer.seals);
+    out->buffer.id = (*buffer)->id;
+    out->buffer.size = spec->size;
+    out->buffer.flags = spec->flags;
+    out->buffer.owner = spec->owner;
+    out->buffer.group = request->peer->who.gid;
+    out->buffer.creator_pid = (uint32_t)spec->creator;
+    out->buffer.created_ns = (*buffer)->created_ns;
+    return 0;
+}
+
+int serve_create(struct request *request, const union request_record *record, union reply_record *out)
+{
+    const struct create_request *in = &record->create;
+    const struct credentials *who = &request->peer->who;
+    struct buffer *buffer = NULL;
+
+    if (in->huge_shift && !(in->flags & SEALBUF_CREATE_HUGE))
+        return refuse(request, SEALBUF_ERR_FLAGS, "a huge page's size is given, but no huge pages are asked for");
+    int r = check_size(request, in->size);
+    if (r == 0)
+        r = check_executable(request, in);
+    if (r)
+        return r;
+    CLEANUP(cleanup_close)
+    int fd = make_memfd(request, in);
+    if (fd < 0)
+        return -take_fd(&fd);
+    struct buffer_spec spec = {who->uid, who->pid, in->size, info_flags(in), in->label, in->metadata};
+    r = enter(request, &spec, &fd, &buffer, out);
+    if (r)
+        return r;
+    shipment_add_borrowed(&request->shipment, buffer->fd);
+    out->buffer.descriptors = 1;
+    return 0;
+}
+
+/*
+ * The receiver's order of checks: what it is, how it is open, how big, how sealed. None of them waits. That the broker
+ * can read it is tried out, since the mode is its owner's to choose.
+ */
+static int check_adopted(struct request *request, const struct adopt_request *in, int fd, struct stat *st)
+{
+    char text[SEALS_TEXT_SIZE];
+    uint32_t seals;
+    int mode = fcntl(fd, F_GETFL);
+
+    if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode) || !memfd_devices_contain(&request->broker->devices, st->st_dev))
+        return refuse(request, SEALBUF_ERR_NOT_MEMFD, "%s", "");
+    if (mode < 0 || mode & O_PATH || (mode & O_ACCMODE) != O_RDWR)
+        return refuse(request, SEALBUF_ERR_ACCESS_MODE, "%s", "");
+    int r = check_size(request, (uint64_t)st->st_size);
+    if (r)
+        return r;
+    if (memfd_get_seals(fd, &seals) < 0)
+        return refuse(request, SEALBUF_ERR_NOT_MEMFD, "%s", "");
+    if (!seals_contain(seals, in->seals))
+        return refuse(request, SEALBUF_ERR_NOT_SEALED, "the descriptor lacks %s",
+                      seals_format(in->seals & ~seals, text));
+    CLEANUP(cleanup_close)
+    int reader = memfd_reopen(fd, O_RDONLY);
+    if (reader == -EMFILE || reader == -ENFILE)
+        return refuse(request, SEALBUF_ERR_TABLE_FULL, "%s", "");
+    if (reader < 0)
+        return refuse(request, SEALBUF_ERR_ACCESS_MODE, "the broker cannot open the memfd for reading: %s",
+                      strerror(-reader));
+    return 0;
+}
+
+int serve_adopt(struct request *request, const union request_record *record, union reply_record *out)
+{
+    const struct adopt_request *in = &record->adopt;
+    const struct credentials *who = &request->peer->who;
+    int *fd = &request->descriptors->fd[request->index];
+    struct buffer *buffer = NULL;
+    struct stat st;
+    int r = check_adopted(request, in, *fd, &st);
+
+    if (r)
+        return r;
+    struct buffer_spec spec = {who->uid, who->pid, (uint64_t)st.st_size, SEALBUF_INFO_ADOPTED, in->label, in->metadata};
+    return enter(request, &spec, fd, &buffer, out);
+}
+
+int check_seal(struct request *request, const struct seal_request *in, struct buffer **buffer)
+{
+    const struct credentials *who = &request->peer->who;
+
+    if (in->id == 0)
+        return refuse(request, SEALBUF_ERR_TARGET, "the id is 0");
+    *buffer = buffer_find(&request->broker->buffers, in->id);
+    if (!*buffer)
+        return refuse(request, SEALBUF_ERR_NOT_FOUND, "there is no buffer with id %llu", (unsigned long long)in->id);
+    if (who->uid != 0 && who->uid != (*buffer)->owner)
+        return refuse(request, SEALBUF_ERR_DENIED, "buffer %llu is another user's", (unsigned long long)in->id);
+    return 0;
+}
+
+int serve_seal(struct request *request, const union request_record *record, union reply_record *out)
+{
+    const struct seal_request *in = &record->seal;
+    struct buffer *buffer = NULL;
+    int r = check_seal(request, in, &buffer);
+
+    if (r)
+        return r;
+    r = sealing_check(request, buffer, in->seals, false, &out->outcome.seals);
+    if (r)
+        return r;
+    out->outcome.id = in->id;
+    return 0;
+}

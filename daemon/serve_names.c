@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/* PUBLISH, GET and REMOVE: names, and what they give access to. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "log.h"
+#include "sealing.h"
+#include "seals.h"
+#include "serve.h"
+#include "target.h"
+
+int check_publish(struct request *request, const struct publish_request *in, struct buffer **buffer)
+{
+    const struct seal_request as_seal = {.id = in->id};
+    int r = check_seal(request, &as_seal, buffer);
+
+    if (r)
+        return r;
+    if (in->name.length == 0)
+        return refuse(request, SEALBUF_ERR_NAME, "the name is empty");
+    if (!(in->flags & SEALBUF_PUBLISH_REPLACE) &&
+        registry_find(&request->broker->registry, request->peer->who.uid, in->name))
+        return refuse(request, SEALBUF_ERR_EXISTS, "the name '%.*s' is bound already", SPAN_ARGS(in->name));
+    return 0;
+}
+
+int serve_publish(struct request *request, const union request_record *record, union reply_record *out)
+{
+    const struct publish_request *in = &record->publish;
+    const struct credentials *who = &request->peer->who;
+    struct limit_met met;
+    struct buffer *buffer = NULL;
+    struct name *name;
+    int r = check_publish(request, in, &buffer);
+
+    if (r)
+        return r;
+    r = sealing_check(request, buffer, in->seals, in->flags & SEALBUF_PUBLISH_VERIFY, &out->outcome.seals);
+    if (r)
+        return r;
+    struct binding binding = {who->uid, who->gid, (uint16_t)in->mode, in->name, buffer};
+    r = registry_bind(&request->broker->registry, &binding, &name, &met);
+    if (r)
+        return refuse_limit(request, r, &met);
+    out->outcome.id = buffer->id;
+    out->outcome.generation = name->generation;
+    return 0;
+}
+
+/* A reader's descriptor: a description of its own, on which nothing can be written or sealed. */
+static int ship_reader(struct request *request, const struct buffer *buffer)
+{
+    int fd = memfd_reopen(buffer->fd, O_RDONLY);
+
+    switch (fd) {
+    case -EMFILE:
+    case -ENFILE:
+        return refuse(request, SEALBUF_ERR_TABLE_FULL, "%s", "");
+    case -EAGAIN:
+        return refuse(request, SEALBUF_ERR_BUSY, "somebody holds a lease (F_SETLEASE) on the buffer");
+    case -EACCES:
+        return refuse(request, SEALBUF_ERR_DENIED, "the mode that its creator gave the memfd keeps the broker out");
+    default:
+        break;
+    }
+    if (fd < 0)
+        return refuse(request, SEALBUF_ERR_INTERNAL, "the buffer cannot be opened for reading: %s", strerror(-fd));
+    shipment_add_owned(&request->shipment, fd);
+    return 0;
+}
+
+int serve_get(struct request *request, const union request_record *record, union reply_record *out)
+{
+    const struct get_request *in = &record->get;
+    bool writable = in->flags & SEALBUF_GET_WRITABLE;
+    struct target target;
+    char text[SEALS_TEXT_SIZE];
+    int r = target_find(request, &(struct target_request){in->id, in->owner, in->name},
+                        writable ? ACCESS_WRITE : ACCESS_READ, &target);
+
+    if (r)
+        return r;
+    r = target_describe(request, &target, in->flags & SEALBUF_GET_DETAILS ? DESCRIBE_ALL : DESCRIBE_SHORT,
+                        &out->buffer);
+    if (r)
+        return r;
+    if (!seals_contain(out->buffer.seals, in->seals))
+        return refuse(request, SEALBUF_ERR_NOT_SEALED, "the buffer lacks %s",
+                      seals_format(in->seals & ~out->buffer.seals, text));
+    if (writable)
+        shipment_add_borrowed(&request->shipment, target.buffer->fd);
+    else
+        r = ship_reader(request, target.buffer);
+    out->buffer.descriptors = r == 0;
+    return r;
+}
+
+/* All names of a buffer that its owner removes by id; the last one takes the buffer along. */
+static void unbind_all(struct request *request, struct buffer *buffer)
+{
+    struct name *name = LIST_FIRST(&buffer->names), *next;
+
+    for (; name; name = next) {
+        next = LIST_NEXT(name, of_buffer);
+        registry_unbind(&request->broker->registry, name);
+    }
+}
+
+int serve_remove(struct request *request, const union request_record *record, union reply_record *out)
+{
+    const struct target_request *in = &record->target;
+    const struct credentials *who = &request->peer->who;
+    struct target target;
+    int r = target_find(request, in, ACCESS_OWNER, &target);
+
+    if (r)
+        return r;
+    out->outcome.id = target.buffer->id;
+    if (target.name) {
+        out->outcome.generation = target.name->generation;
+        if (who->uid != target.name->owner)
+            log_client(LOG_NOTICE, who, "removed '%.*s' of uid %u", SPAN_ARGS(name_text(target.name)),
+                       (unsigned)target.name->owner);
+    }
+    if (in->id == 0)
+        registry_unbind(&request->broker->registry, target.name);
+    else if (LIST_EMPTY(&target.buffer->names))
+        buffer_unhold(&request->broker->buffers, target.buffer);
+    else
+        unbind_all(request, target.buffer);
+    return 0;
+}

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: MIT */
+#include "target.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool is_owner(const struct request *request, uid_t owner)
+{
+    return request->peer->who.uid == 0 || request->peer->who.uid == owner;
+}
+
+static bool name_gives(struct request *request, const struct name *name, enum access access)
+{
+    struct peer *peer = request->peer;
+
+    if (access == ACCESS_OWNER)
+        return is_owner(request, name->owner);
+    return name_allows(name, &peer->who, peer->socket, access);
+}
+
+/* Published buffers are open to whom one of their names lets in; others to their owner alone. */
+static int find_by_id(struct request *request, uint64_t id, enum access access, struct target *target)
+{
+    struct buffer *buffer = buffer_find(&request->broker->buffers, id);
+    struct name *name;
+
+    if (!buffer)
+        return refuse(request, SEALBUF_ERR_NOT_FOUND, "there is no buffer with id %llu", (unsigned long long)id);
+    *target = (struct target){buffer, LIST_FIRST(&buffer->names)};
+    if (is_owner(request, buffer->owner))
+        return 0;
+    LIST_FOREACH(name, &buffer->names, of_buffer)
+    if (access != ACCESS_OWNER && name_gives(request, name, access)) {
+        target->name = name;
+        return 0;
+    }
+    return refuse(request, SEALBUF_ERR_DENIED, "buffer %llu is another user's", (unsigned long long)id);
+}
+
+static int find_by_name(struct request *request, const struct target_request *in, enum access access,
+                        struct target *target)
+{
+    uid_t owner = in->owner == SEALBUF_OWNER_SELF ? request->peer->who.uid : in->owner;
+    struct name *name = registry_find(&request->broker->registry, owner, in->name);
+
+    if (!name)
+        return refuse(request, SEALBUF_ERR_NOT_FOUND, "uid %u has published nothing as '%.*s'", (unsigned)owner,
+                      SPAN_ARGS(in->name));
+    if (!name_gives(request, name, access))
+        return refuse(request, SEALBUF_ERR_DENIED, "'%.*s' of uid %u has mode %04o, which does not let uid %u do this",
+                      SPAN_ARGS(in->name), (unsigned)owner, name->mode, (unsigned)request->peer->who.uid);
+    *target = (struct target){name->buffer, name};
+    return 0;
+}
+
+int target_find(struct request *request, const struct target_request *in, enum access access, struct target *target)
+{
+    if ((in->id == 0) == (in->name.length == 0))
+        return refuse(request, SEALBUF_ERR_TARGET, "%s", "");
+    if (in->id)
+        return find_by_id(request, in->id, access, target);
+    return find_by_name(request, in, access, target);
+}
+
+static void describe_name(const struct name *name, enum description description, struct buffer_record *out)
+{
+    out->generation = name->generation;
+    out->mode = name->mode;
+    out->owner = name->owner;
+    out->group = name->group;
+    out->published_ns = name->published_ns;
+    if (description != DESCRIBE_SHORT)
+        out->name = name_text(name);
+}
+
+int target_describe(struct request *request, const struct target *target, enum description description,
+                    struct buffer_record *out)
+{
+    struct buffer *buffer = target->buffer;
+    struct limit_met met;
+    int r;
+
+    r = memfd_get_seals(buffer->fd, &out->seals);
+    if (r < 0)
+        return refuse(request, SEALBUF_ERR_INTERNAL, "the seals cannot be read: %s", strerror(-r));
+    r = buffer_measure(&request->broker->buffers, buffer, &out->size, &out->allocated, &met);
+    if (r)
+        return refuse_limit(request, r, &met);
+    out->id = buffer->id;
+    out->flags = buffer->flags;
+    out->owner = buffer->owner;
+    out->creator_pid = (uint32_t)buffer->creator;
+    out->created_ns = buffer->created_ns;
+    if (target->name)
+        describe_name(target->name, description, out);
+    if (description != DESCRIBE_SHORT)
+        out->label = buffer_label(buffer);
+    if (description == DESCRIBE_ALL)
+        out->metadata = buffer_metadata(buffer);
+    return 0;
+}

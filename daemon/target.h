@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* Which buffer a request means, by name or by id, whether its sender may, and what there is to say of it. */
+#ifndef DAEMON_TARGET_H
+#define DAEMON_TARGET_H
+
+#include "request.h"
+
+struct target {
+    struct buffer *buffer;
+    struct name *name; /* that it was found by, or that gives access to it; NULL where it has none */
+};
+
+/* Beside ACCESS_READ and ACCESS_WRITE: only its owner, or root. */
+#define ACCESS_OWNER ((enum access)0)
+
+/* 0, or a refusal. */
+int target_find(struct request *request, const struct target_request *in, enum access access, struct target *target);
+
+enum description {
+    DESCRIBE_SHORT, /* numbers */
+    DESCRIBE_NAME,  /* and name and label */
+    DESCRIBE_ALL,   /* and metadata */
+};
+
+/* Fills in everything but status, descriptors and text. 0, or a refusal. */
+int target_describe(struct request *request, const struct target *target, enum description description,
+                    struct buffer_record *out);
+
+#endif

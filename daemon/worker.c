@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "worker.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+STAILQ_HEAD(job_queue, job);
+
+struct workers {
+    pthread_mutex_t lock; /* guards waiting, finished and stopping */
+    pthread_cond_t more;
+    struct job_queue waiting, finished;
+    bool stopping;
+    size_t pending; /* the loop's own */
+    int wakeup;     /* eventfd: something is in finished */
+    struct event readable;
+    unsigned count;
+    pthread_t threads[];
+};
+
+static void *work(void *argument)
+{
+    struct workers *workers = argument;
+    struct job *job;
+
+    pthread_mutex_lock(&workers->lock);
+    for (;;) {
+        while (!(job = STAILQ_FIRST(&workers->waiting)) && !workers->stopping)
+            pthread_cond_wait(&workers->more, &workers->lock);
+        if (!job)
+            break;
+        STAILQ_REMOVE_HEAD(&workers->waiting, link);
+        pthread_mutex_unlock(&workers->lock);
+        job->run(job);
+        pthread_mutex_lock(&workers->lock);
+        bool first = STAILQ_EMPTY(&workers->finished);
+        STAILQ_INSERT_TAIL(&workers->finished, job, link);
+        if (first) /* the loop takes all that is there */
+            eventfd_write(workers->wakeup, 1);
+    }
+    pthread_mutex_unlock(&workers->lock);
+    return NULL;
+}
+
+static void finish_jobs(struct workers *workers)
+{
+    struct job_queue finished = STAILQ_HEAD_INITIALIZER(finished);
+    struct job *job;
+
+    pthread_mutex_lock(&workers->lock);
+    STAILQ_CONCAT(&finished, &workers->finished);
+    pthread_mutex_unlock(&workers->lock);
+    while ((job = STAILQ_FIRST(&finished))) {
+        STAILQ_REMOVE_HEAD(&finished, link);
+        workers->pending--;
+        job->done(job);
+    }
+}
+
+static void on_wakeup(evutil_socket_t fd, short what, void *argument)
+{
+    eventfd_t count;
+
+    (void)what;
+    eventfd_read(fd, &count);
+    finish_jobs(argument);
+}
+
+/* Signals are the loop's business. */
+static int start_threads(struct workers *workers, unsigned threads)
+{
+    sigset_t all, before;
+    int r = 0;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (workers->count < threads && r == 0) {
+        r = pthread_create(&workers->threads[workers->count], NULL, work, workers);
+        if (r == 0)
+            workers->count++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return r;
+}
+
+struct workers *workers_start(struct event_base *loop, unsigned threads)
+{
+    struct workers *workers = calloc(1, sizeof(*workers) + threads * sizeof(pthread_t));
+
+    if (!workers)
+        return NULL;
+    STAILQ_INIT(&workers->waiting);
+    STAILQ_INIT(&workers->finished);
+    pthread_mutex_init(&workers->lock, NULL);
+    pthread_cond_init(&workers->more, NULL);
+    workers->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int r = workers->wakeup < 0 ? errno : 0;
+    if (r == 0) {
+        event_assign(&workers->readable, loop, workers->wakeup, EV_READ | EV_PERSIST, on_wakeup, workers);
+        event_add(&workers->readable, NULL);
+        r = start_threads(workers, threads);
+    }
+    if (r == 0)
+        return workers;
+    workers_stop(workers);
+    errno = r;
+    return NULL;
+}
+
+void workers_submit(struct workers *workers, struct job *job)
+{
+    workers->pending++;
+    pthread_mutex_lock(&workers->lock);
+    STAILQ_INSERT_TAIL(&workers->waiting, job, link);
+    pthread_mutex_unlock(&workers->lock);
+    pthread_cond_signal(&workers->more);
+}
+
+size_t workers_pending(const struct workers *workers)
+{
+    return workers->pending;
+}
+
+void workers_stop(struct workers *workers)
+{
+    if (!workers)
+        return;
+    pthread_mutex_lock(&workers->lock);
+    workers->stopping = true;
+    pthread_mutex_unlock(&workers->lock);
+    pthread_cond_broadcast(&workers->more);
+    for (unsigned i = 0; i < workers->count; i++)
+        pthread_join(workers->threads[i], NULL);
+    finish_jobs(workers);
+    if (workers->wakeup >= 0) {
+        event_del(&workers->readable);
+        close(workers->wakeup);
+    }
+    pthread_cond_destroy(&workers->more);
+    pthread_mutex_destroy(&workers->lock);
+    free(workers);
+}

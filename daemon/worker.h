@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The threads that wait, so that the loop does not: for pinned pages and inode locks while seals are added, for the
+ * pages of a big buffer while its last descriptor is closed. A job owns all that it needs; it sees no other state.
+ */
+#ifndef DAEMON_WORKER_H
+#define DAEMON_WORKER_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct event_base;
+struct workers;
+
+struct job {
+    STAILQ_ENTRY(job) link;
+    void (*run)(struct job *job);  /* on a thread */
+    void (*done)(struct job *job); /* on the loop, afterwards; owns the job */
+};
+
+/* NULL where memory or threads are not to be had; errno says which. */
+struct workers *workers_start(struct event_base *loop, unsigned threads);
+
+/* Queues a job; takes it. */
+void workers_submit(struct workers *workers, struct job *job);
+
+/* Jobs that are queued, run, or wait for `done`. */
+size_t workers_pending(const struct workers *workers);
+
+/* Lets every job run, calls its `done`, joins the threads, frees. */
+void workers_stop(struct workers *workers);
+
+#endif

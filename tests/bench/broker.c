@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+#include "broker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "child.h"
+#include "cleanup.h"
+#include "complain.h"
+
+#define START_TIMEOUT_MS 10000
+/* Connections reserve descriptors: fewer of them leave room for more buffers. */
+#define LIMIT "connections=64"
+
+struct launch {
+    const struct broker *broker;
+    const char *program;
+    int ready;
+};
+
+/* In the new process. Descriptor 3 is the end of the pipe that says ready; the bench's own are close-on-exec. */
+static int launch(void *argument)
+{
+    const struct launch *launch = argument;
+    int log = open(launch->broker->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+    if (log >= 0)
+        dup2(log, STDERR_FILENO);
+    if (launch->ready == 3)
+        fcntl(3, F_SETFD, 0);
+    else
+        dup2(launch->ready, 3);
+    execl(launch->program, "sealbufd", "--socket", launch->broker->socket, "--ready-fd", "3", "--limit", LIMIT,
+          (char *)NULL);
+    dprintf(STDERR_FILENO, "%s: %s\n", launch->program, strerror(errno));
+    return 1;
+}
+
+/* What the broker itself said, for whoever wants to know why it did not start. */
+static void show_log(const struct broker *broker)
+{
+    char text[2048];
+    CLEANUP(cleanup_close)
+    int log = open(broker->log, O_RDONLY | O_CLOEXEC);
+    ssize_t n = log < 0 ? -1 : read(log, text, sizeof(text));
+
+    if (n > 0)
+        fwrite(text, 1, (size_t)n, stderr);
+}
+
+/* A newline means ready, the end of the pipe that it is gone. */
+static int wait_until_ready(const struct broker *broker, const char *program, int ready)
+{
+    struct pollfd pollfd = {.fd = ready, .events = POLLIN};
+    char byte;
+    int r = poll(&pollfd, 1, START_TIMEOUT_MS);
+
+    if (r > 0 && read(ready, &byte, 1) == 1)
+        return 0;
+    if (!interrupted())
+        show_log(broker);
+    if (r == 0)
+        return complain("%s was not ready after %d s; its last words, if any, are above", program,
+                        START_TIMEOUT_MS / 1000);
+    return complain("%s did not start; it says above why", program);
+}
+
+static int make_directory(struct broker *broker)
+{
+    const char *base = getenv("TMPDIR");
+    const char *parent = base && strlen(base) < 32 ? base : "/tmp"; /* a socket's address has 107 bytes */
+
+    snprintf(broker->directory, sizeof(broker->directory), "%s/sealbuf-bench-XXXXXX", parent);
+    if (!mkdtemp(broker->directory)) {
+        broker->directory[0] = '\0';
+        return complain("no directory for the broker's socket in %s: %s; set TMPDIR to one that you may write to",
+                        parent, strerror(errno));
+    }
+    snprintf(broker->socket, sizeof(broker->socket), "%s/socket", broker->directory);
+    snprintf(broker->log, sizeof(broker->log), "%s/log", broker->directory);
+    return 0;
+}
+
+int broker_start(struct broker *broker, const char *program)
+{
+    int pipe_ends[2];
+
+    if (access(program, X_OK) < 0)
+        return complain("the broker %s: %s; name it with --broker PATH or $SEALBUFD", program, strerror(errno));
+    if (make_directory(broker) < 0)
+        return -1;
+    if (pipe2(pipe_ends, O_CLOEXEC) < 0)
+        return complain("a pipe for the broker to say that it is ready: %s", strerror(errno));
+    CLEANUP(cleanup_close)
+    int ready = pipe_ends[0];
+    pid_t pid = child_start(launch, &(struct launch){broker, program, pipe_ends[1]});
+    close(pipe_ends[1]);
+    if (pid < 0)
+        return complain("the broker's process: %s; ulimit -u says how many there may be", strerror(-pid));
+    broker->pid = pid;
+    return wait_until_ready(broker, program, ready);
+}
+
+void broker_stop(struct broker *broker)
+{
+    child_stop(broker->pid);
+    if (broker->directory[0]) {
+        unlink(broker->socket);
+        unlink(broker->log);
+        if (rmdir(broker->directory) < 0)
+            complain("the directory %s stays behind: %s", broker->directory, strerror(errno));
+    }
+    *broker = (struct broker){0};
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* The real broker: a sealbufd of one's own, on a private socket in a directory of its own. */
+#ifndef BENCH_BROKER_H
+#define BENCH_BROKER_H
+
+#include <sys/types.h>
+
+struct broker {
+    char directory[64];
+    char socket[80], log[80];
+    pid_t pid;
+};
+
+/* Starts `program` and waits until clients can connect. -1 where that failed; it has been said why. */
+int broker_start(struct broker *broker, const char *program);
+void broker_stop(struct broker *broker);
+
+#endif

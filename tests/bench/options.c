@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "options.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "figures.h"
+
+#define SECOND           1000000000ULL
+#define ITERATIONS       40000u
+#define QUICK_ITERATIONS 3000u
+#define BUDGET           (45 * SECOND)
+#define QUICK_BUDGET     (6 * SECOND)
+#define GREATEST_REQUEST 10000000ul
+#define LIVE             10000u
+#define GREATEST_LIVE    (BARE_SLOTS - LIVE_SLOTS)
+
+enum option_id { OPT_BROKER = 256, OPT_CPU, OPT_ITERATIONS, OPT_LIVE, OPT_ONLY, OPT_JSON, OPT_QUICK };
+
+static const struct option long_options[] = {
+    {"broker", required_argument, NULL, OPT_BROKER},
+    {"cpu", required_argument, NULL, OPT_CPU},
+    {"iterations", required_argument, NULL, OPT_ITERATIONS},
+    {"live", required_argument, NULL, OPT_LIVE},
+    {"only", required_argument, NULL, OPT_ONLY},
+    {"json", no_argument, NULL, OPT_JSON},
+    {"quick", no_argument, NULL, OPT_QUICK},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+static void print_help(void)
+{
+    printf(
+        "Usage: bench [OPTION]...\n"
+        "Measures sealbufd, through libsealbuf, beside a server that only makes the system calls.\n\n"
+        "  --broker PATH    the sealbufd to measure (default: $SEALBUFD, else the one beside this program)\n"
+        "  --quick          under ten seconds; the p99 columns say little then\n"
+        "  --iterations N   how often each operation is done on each side (default: %u, or as often as fits in\n"
+        "                   %llu s), in steps of 100\n"
+        "  --live N         buffers for the figure with many of them (default: %u, at most %u), as far as the limit\n"
+        "                   of open files allows\n"
+        "  --only FIGURE    take one figure only, by its key in the JSON\n"
+        "  --cpu N          pin all to this CPU (default: the last one that this process may run on)\n"
+        "  --json           for programs: times in nanoseconds\n"
+        "  --help           show this and exit\n\n"
+        "Exits with 0, with 1 where a measurement failed, with 2 where the command line is wrong.\n",
+        ITERATIONS, BUDGET / SECOND, LIVE, GREATEST_LIVE);
+}
+
+static bool parse_number(const char *text, unsigned long least, unsigned long greatest, unsigned long *value)
+{
+    char *end;
+
+    if (text[0] < '0' || text[0] > '9')
+        return false;
+    errno = 0;
+    *value = strtoul(text, &end, 10);
+    return !errno && *end == '\0' && *value >= least && *value <= greatest;
+}
+
+/* NULL, or what was expected of the option's argument. */
+static const char *apply(struct options *options, int option, const char *argument)
+{
+    unsigned long number;
+
+    switch (option) {
+    case OPT_BROKER:
+        options->broker = argument;
+        return NULL;
+    case OPT_CPU:
+        if (!parse_number(argument, 0, CPU_SETSIZE - 1, &number))
+            return "the number of a CPU";
+        options->cpu = (int)number;
+        return NULL;
+    case OPT_ITERATIONS:
+        if (!parse_number(argument, 1, GREATEST_REQUEST, &number))
+            return "a number from 1 to 10000000";
+        options->iterations = (unsigned)number;
+        return NULL;
+    case OPT_LIVE:
+        if (!parse_number(argument, 1, GREATEST_LIVE, &number))
+            return "a number of buffers as --help shows";
+        options->live = (unsigned)number;
+        return NULL;
+    case OPT_ONLY:
+        options->only = argument;
+        return figures_find(argument) ? NULL : "the key of a figure, such as ping, create, publish or get";
+    case OPT_QUICK:
+        options->quick = true;
+        return NULL;
+    default: /* OPT_JSON */
+        options->json = true;
+        return NULL;
+    }
+}
+
+static const char *option_name(int option)
+{
+    for (const struct option *o = long_options; o->name; o++)
+        if (o->val == option)
+            return o->name;
+    return "";
+}
+
+/* What was not said. Whoever names a number of iterations gets them all, however long it takes. */
+static void settle(struct options *options)
+{
+    if (options->iterations)
+        return;
+    options->iterations = options->quick ? QUICK_ITERATIONS : ITERATIONS;
+    options->budget_ns = options->quick ? QUICK_BUDGET : BUDGET;
+}
+
+enum options_outcome options_parse(struct options *options, int argc, char **argv)
+{
+    int option;
+
+    *options = (struct options){.cpu = -1, .live = LIVE};
+    while ((option = getopt_long(argc, argv, "h", long_options, NULL)) != -1) {
+        if (option == 'h') {
+            print_help();
+            return OPTIONS_DONE;
+        }
+        if (option == '?') { /* getopt has said what is wrong */
+            fprintf(stderr, "Try 'bench --help'.\n");
+            return OPTIONS_WRONG;
+        }
+        const char *expected = apply(options, option, optarg);
+        if (expected) {
+            fprintf(stderr, "bench: --%s '%s': expected %s\n", option_name(option), optarg, expected);
+            return OPTIONS_WRONG;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "bench: unexpected argument '%s'; try 'bench --help'\n", argv[optind]);
+        return OPTIONS_WRONG;
+    }
+    settle(options);
+    return OPTIONS_RUN;
+}

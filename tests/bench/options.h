@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* What the person at the terminal wants. */
+#ifndef BENCH_OPTIONS_H
+#define BENCH_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct options {
+    const char *broker; /* NULL: not said */
+    const char *only;
+    int cpu; /* -1: not said */
+    unsigned iterations, live;
+    uint64_t budget_ns; /* 0: none */
+    bool json, quick;
+};
+
+enum options_outcome { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_WRONG };
+
+/* Reads the command line; prints --help, and what is wrong. */
+enum options_outcome options_parse(struct options *options, int argc, char **argv);
+
+#endif
