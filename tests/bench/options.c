@@ -10,8 +10,8 @@
 #include "figures.h"
 
 #define SECOND           1000000000ULL
-#define ITERATIONS       40000u
-#define QUICK_ITERATIONS 3000u
+#define ITERATIONS       100000u
+#define QUICK_ITERATIONS 20000u
 #define BUDGET           (45 * SECOND)
 #define QUICK_BUDGET     (6 * SECOND)
 #define GREATEST_REQUEST 10000000ul
