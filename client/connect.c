@@ -36,7 +36,7 @@ static int fill_name(const char *address, struct sockaddr_un *name, socklen_t *l
 /* The socket, or a negative error. */
 static int connect_to(const char *address, int timeout_ms)
 {
-    struct timeval time = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+    struct timeval time = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000L};
     struct sockaddr_un name;
     socklen_t length;
     int r = fill_name(address, &name, &length);

@@ -186,7 +186,7 @@ int sealbuf_put(sealbuf_client *client, const struct sealbuf_put_options *given,
                                               .mode = options.mode,
                                               .flags = options.flags & ~SEALBUF_PUT_UNSEALED};
     r = sealbuf_create(client, &buffer, &create);
-    if (r < 0)
+    if (r < 0 || !buffer)
         return r;
     r = fill(client, buffer, bytes, size);
     if (r == 0)

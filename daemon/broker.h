@@ -35,7 +35,7 @@ struct broker {
     struct workers *workers;
     struct memfd_devices devices;
     struct listener *listeners;
-    LIST_HEAD(, peer) peers;
+    LIST_HEAD(peers, peer) peers;
     struct counters counters;
     uint64_t instance; /* random: another one is another broker, or this one started again */
     uint64_t started_ns;

@@ -97,8 +97,7 @@ static bool parse_size(const char *text, uint64_t *value)
 
 static bool parse_duration_ms(const char *text, uint64_t *value)
 {
-    static const struct unit units[] = {{"ms", 1},          {"s", 1000},        {"", 1000},
-                                        {"min", 60 * 1000}, {"h", 3600 * 1000}, {NULL, 0}};
+    static const struct unit units[] = {{"ms", 1}, {"s", 1000}, {"", 1000}, {"min", 60000}, {"h", 3600000}, {NULL, 0}};
     /* A day beyond which a timer makes no sense, and no sum of times overflows. */
     return parse_scaled(text, units, value) && *value > 0 && *value <= 365ULL * 24 * 3600 * 1000;
 }

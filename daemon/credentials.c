@@ -75,7 +75,7 @@ static FILE *open_status(const struct credentials *credentials, int socket)
 
 bool credentials_in_own_pid_namespace(const struct credentials *credentials, int socket)
 {
-    char line[256];
+    char line[256], expected[32];
     bool own = false;
 
     if (credentials->pid <= 0)
@@ -83,13 +83,10 @@ bool credentials_in_own_pid_namespace(const struct credentials *credentials, int
     FILE *status = open_status(credentials, socket);
     if (!status)
         return false;
-    while (fgets(line, sizeof(line), status)) {
-        int pid, inner;
-        /* One number: the pid in our namespace is its only one. A dead process has -1. */
-        int numbers = sscanf(line, "NSpid: %d %d", &pid, &inner);
-        if (numbers == 1 && pid == credentials->pid)
-            own = true;
-    }
+    /* One number: the pid in our namespace is its only one. A dead process has -1. */
+    snprintf(expected, sizeof(expected), "NSpid:\t%d\n", (int)credentials->pid);
+    while (!own && fgets(line, sizeof(line), status))
+        own = strcmp(line, expected) == 0;
     fclose(status);
     return own;
 }

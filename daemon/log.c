@@ -34,12 +34,13 @@ static struct {
 static bool stderr_is_the_journal(void)
 {
     const char *stream = getenv("JOURNAL_STREAM");
-    unsigned long long device, inode;
+    char expected[64];
     struct stat st;
 
-    if (!HAVE_SYSTEMD || !stream || sscanf(stream, "%llu:%llu", &device, &inode) != 2)
+    if (!HAVE_SYSTEMD || !stream || fstat(STDERR_FILENO, &st) < 0)
         return false;
-    return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+    snprintf(expected, sizeof(expected), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
+    return strcmp(stream, expected) == 0;
 }
 
 void log_start(int level)

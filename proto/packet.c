@@ -2,7 +2,6 @@
 #include "packet.h"
 
 #include <errno.h>
-#include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -86,7 +85,11 @@ int packet_send(int socket, const void *message, size_t length, const int *fds, 
         char bytes[CONTROL_SIZE];
         struct cmsghdr align;
     } control;
-    struct iovec part = {.iov_base = (void *)(uintptr_t)message, .iov_len = length};
+    union { /* sendmsg(2) writes nothing there, but struct iovec is for recvmsg(2), too */
+        const void *from;
+        void *base;
+    } data = {.from = message};
+    struct iovec part = {.iov_base = data.base, .iov_len = length};
     struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
     ssize_t n;
 

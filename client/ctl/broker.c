@@ -6,7 +6,8 @@
 #include "options.h"
 #include "report.h"
 
-/* Whatever the reason is: without a connection, the broker is not to be reached, and that is what a script can act on. */
+/* Whatever the reason is: without a connection, the broker is not to be reached, and that is what a script can act on.
+ */
 static int report_connect(const struct options *options, int error)
 {
     const char *where = options->socket ? options->socket : getenv("SEALBUF_SOCKET");

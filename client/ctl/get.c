@@ -8,8 +8,8 @@
 
 #include "broker.h"
 #include "command.h"
-#include "json.h"
 #include "options.h"
+#include "output.h"
 #include "report.h"
 #include "sink.h"
 #include "transfer.h"
@@ -74,7 +74,7 @@ int command_get(const struct options *options)
         r = sink_commit(&sink);
     if (r || !options->json)
         return r;
-    /* Standard output carries the content, if it is that. */
+    /* Where standard output is the content's, it is nothing else's. */
     bool content_on_stdout = sink.fd == STDOUT_FILENO;
-    return json_print(content_on_stdout ? stderr : stdout, json_of_info(sealbuf_buffer_info(buffer)));
+    return output_json(content_on_stdout ? stderr : stdout, output_info(sealbuf_buffer_info(buffer)));
 }

@@ -116,9 +116,9 @@ static const struct option_row rows[OPTION_ROWS] = {
     {"owner", 0, "USER", FOR_GET | FOR_EXEC | FOR_LIST | FOR_STAT | FOR_REMOVE,
      "whose name it is: a user's name or uid [yourself]", take_owner},
     {"require", 0, "LIST", FOR_GET | FOR_EXEC, "the seals that it must have [immutable]", take_require},
-    {"all", 0, NULL, FOR_LIST, "the names of all owners that you may read", take_all},
+    {"all", 0, NULL, FOR_LIST, "the names of all owners, as far as you may read them", take_all},
     {"count", 0, "N", FOR_PING, "round trips [1]", take_count},
-    {"socket", 0, "PATH", FOR_ALL, "where the broker listens [$SEALBUF_SOCKET, or its usual places]", take_socket},
+    {"socket", 's', "PATH", FOR_ALL, "where the broker listens [$SEALBUF_SOCKET, or its usual places]", take_socket},
     {"json", 0, NULL, FOR_ALL, "print JSON", take_json},
     {"help", 'h', NULL, FOR_ALL, "print this, and exit", take_help},
     {"version", 'V', NULL, FOR_ALL, "print the version, and exit", take_version},
@@ -129,20 +129,36 @@ const struct option_row *option_row_at(size_t n)
     return n < OPTION_ROWS ? &rows[n] : NULL;
 }
 
-static void print_row(const struct option_row *row)
+/* "get, exec: ", or nothing where all commands take it. */
+static void print_commands(const struct option_row *row)
 {
-    char text[40], letter[] = "    ";
+    const struct command *command;
+    const char *separator = "";
 
-    if (row->letter)
-        snprintf(letter, sizeof(letter), "-%c, ", row->letter);
-    snprintf(text, sizeof(text), "%s--%s%s%s", letter, row->name, row->argument ? " " : "",
-             row->argument ? row->argument : "");
-    printf("  %-22s  %s\n", text, row->help);
+    if (row->commands == FOR_ALL)
+        return;
+    for (size_t i = 0; (command = command_at(i)); i++)
+        if (row->commands & command->bit) {
+            printf("%s%s", separator, command->name);
+            separator = ", ";
+        }
+    printf(": ");
 }
 
 void options_print(const struct command *command)
 {
-    for (size_t i = 0; i < OPTION_ROWS; i++)
-        if (command ? rows[i].commands & command->bit : rows[i].commands == FOR_ALL)
-            print_row(&rows[i]);
+    for (size_t i = 0; i < OPTION_ROWS; i++) {
+        const struct option_row *row = &rows[i];
+        char text[40], letter[] = "    ";
+        if (command && !(row->commands & command->bit))
+            continue;
+        if (row->letter)
+            snprintf(letter, sizeof(letter), "-%c, ", row->letter);
+        snprintf(text, sizeof(text), "%s--%s%s%s", letter, row->name, row->argument ? " " : "",
+                 row->argument ? row->argument : "");
+        printf("  %-20s  ", text);
+        if (!command)
+            print_commands(row);
+        printf("%s\n", row->help);
+    }
 }

@@ -23,7 +23,7 @@ struct option_row {
 /* The n-th of the table, NULL behind the last. */
 const struct option_row *option_row_at(size_t n);
 
-/* The options that a command takes, one a line; NULL: those that all commands take. */
+/* The options that a command takes, one a line; NULL: all of them, and which commands take them. */
 void options_print(const struct command *command);
 
 #endif

@@ -5,8 +5,8 @@
 
 #include "broker.h"
 #include "command.h"
-#include "json.h"
 #include "options.h"
+#include "output.h"
 #include "report.h"
 #include "source.h"
 #include "transfer.h"
@@ -55,7 +55,9 @@ static int create(sealbuf_client *client, const struct options *options, const s
 static int fill(const sealbuf_buffer *buffer, const struct source *source, const char *name)
 {
     struct transfer transfer = {
-        .way = source->pipe ? TRANSFER_SPLICE : source->offset >= 0 ? TRANSFER_SENDFILE : TRANSFER_COPY,
+        .way = source->pipe          ? TRANSFER_SPLICE
+               : source->offset >= 0 ? TRANSFER_SENDFILE
+                                     : TRANSFER_COPY,
         .from = source->fd,
         .to = sealbuf_buffer_fd(buffer),
         .offset = source->offset,
@@ -80,6 +82,18 @@ static int fill(const sealbuf_buffer *buffer, const struct source *source, const
     return 0;
 }
 
+static json_t *describe(const sealbuf_buffer *buffer, const char *name, uint64_t generation)
+{
+    uint64_t size = 0;
+    uint32_t seals = 0;
+
+    if (sealbuf_buffer_size(buffer, &size) < 0 || sealbuf_buffer_seals(buffer, &seals) < 0)
+        return NULL;
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:I}", "name", output_text(name), "id",
+                     output_number(sealbuf_buffer_id(buffer)), "generation", output_number(generation), "size",
+                     output_number(size), "seals", output_seals(seals), "seals_raw", (json_int_t)seals);
+}
+
 static int publish(sealbuf_client *client, const struct options *options, sealbuf_buffer *buffer)
 {
     const char *name = options->operands[0];
@@ -97,7 +111,7 @@ static int publish(sealbuf_client *client, const struct options *options, sealbu
         return report_publish(client, r, name);
     if (!options->json)
         return 0;
-    return json_print(stdout, json_of_buffer(buffer, name, generation));
+    return output_json(stdout, describe(buffer, name, generation));
 }
 
 int command_put(const struct options *options)

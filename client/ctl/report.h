@@ -22,7 +22,7 @@ enum exit_status {
     STATUS_NO_COMMAND = 127,
 };
 
-#define PRINTF_LIKE(format, first) __attribute__((format(printf, format, first)))
+#define PRINTF_LIKE(text, first) __attribute__((format(printf, text, first)))
 
 /* "sealbufctl: cannot read 'x': No such file or directory; give the name of a file". Returns STATUS_FAILED. */
 int report_system(int error, const char *remedy, const char *what, ...) PRINTF_LIKE(3, 4);

@@ -101,22 +101,44 @@ static int open_directly(struct sink *sink)
     return 0;
 }
 
-/* Names of descriptors that are open already: whoever opened them wants the content there, not in a new file. */
-static bool names_descriptor(const char *path)
+/* The descriptor that a path means, or -1: whoever opened it wants the content there, not in a file beside. */
+static int named_descriptor(const char *path)
 {
-    return strncmp(path, "/dev/fd/", 8) == 0 || strncmp(path, "/proc/", 6) == 0 || strcmp(path, "/dev/stderr") == 0;
+    int fd, length;
+
+    if (strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0)
+        return STDOUT_FILENO;
+    if (strcmp(path, "/dev/stderr") == 0)
+        return STDERR_FILENO;
+    if (sscanf(path, "/dev/fd/%d%n", &fd, &length) == 1 || sscanf(path, "/proc/self/fd/%d%n", &fd, &length) == 1)
+        return path[length] == '\0' ? fd : -1;
+    return -1;
+}
+
+static int open_descriptor(struct sink *sink, int fd)
+{
+    int flags = fcntl(fd, F_GETFD);
+
+    /* What is close-on-exec is none that we were given, but one of our own: the connection, for example. */
+    if (flags >= 0 && (flags & FD_CLOEXEC) && fd > STDERR_FILENO)
+        errno = EBADF;
+    else
+        sink->fd = fd == STDOUT_FILENO ? fd : fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (sink->fd < 0)
+        return report_system(errno, "give -o a descriptor that is open", "cannot write to '%s'", sink->name);
+    return 0;
 }
 
 int sink_open(struct sink *sink, const char *path)
 {
+    int fd = path ? named_descriptor(path) : STDOUT_FILENO;
     struct stat st;
 
-    *sink = (struct sink){.name = "standard output", .fd = STDOUT_FILENO};
-    if (!path || strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0)
-        return 0;
-    *sink = (struct sink){.name = path, .fd = -1};
+    *sink = (struct sink){.name = fd == STDOUT_FILENO ? "standard output" : path, .fd = -1};
+    if (fd >= 0)
+        return open_descriptor(sink, fd);
     bool exists = stat(path, &st) == 0;
-    if (exists && (!S_ISREG(st.st_mode) || names_descriptor(path)))
+    if (exists && !S_ISREG(st.st_mode))
         return open_directly(sink);
     /* rename(2) would ask the directory only: a file that is read-only shall be safe. */
     if (exists && faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) < 0)

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sealbufctl: publish, get and look at sealed memory from the shell.
+ *
+ * main reads the command line (options), hands it to the command's own file, and sees to it that what was printed has
+ * arrived. A command connects (broker), moves content (source, transfer, sink) and prints (table, output); whatever
+ * fails is reported where it fails (report), and only the exit status is passed up.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cleanup.h"
+#include "command.h"
+#include "help.h"
+#include "options.h"
+#include "report.h"
+
+/*
+ * Started with a standard descriptor closed, the next file that we open would take its number, and be written to as
+ * standard output. What we put in its place fails, as the closed one would, and is closed again for exec's command.
+ */
+static void occupy_standard_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            open("/dev/null", (fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) | O_CLOEXEC);
+}
+
+/* A reader that has gone, and a file that is too big, are errors to report, not to die of. */
+static void ignore_signals(void)
+{
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+static bool reader_has_gone(void)
+{
+    struct pollfd poll_fd = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+    return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & POLLERR);
+}
+
+/* Text that did not reach the disk is a failure, however well all else went. */
+static int finish(int status)
+{
+    /* Where a write failed before, its errno is lost by now. */
+    errno = 0;
+    if (fflush(stdout) == 0 && !ferror(stdout) && close(STDOUT_FILENO) == 0)
+        return status;
+    int error = errno;
+    /* Whoever read it has seen enough, and knows that there was more: head(1) is no news. */
+    if (error != EPIPE && !reader_has_gone())
+        report_system(error ? error : EIO, "free space, or print to another place", "cannot write to standard output");
+    return status ? status : STATUS_FAILED;
+}
+
+static int run(const struct options *options)
+{
+    if (options->help) {
+        help_print(options->command);
+        return 0;
+    }
+    if (options->version) {
+        version_print();
+        return 0;
+    }
+    return options->command->run(options);
+}
+
+int main(int argc, char **argv)
+{
+    CLEANUP(options_free)
+    struct options options;
+
+    occupy_standard_descriptors();
+    ignore_signals();
+    int r = options_parse(&options, argc, argv);
+    return finish(r ? r : run(&options));
+}

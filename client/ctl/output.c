@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+#include "output.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "display.h"
+#include "report.h"
+
+static json_t *hexadecimal(const char *bytes)
+{
+    size_t length = strlen(bytes);
+    CLEANUP(cleanup_free)
+    char *digits = malloc(2 * length + 1);
+
+    if (!digits)
+        return NULL;
+    digits[0] = '\0';
+    for (size_t i = 0; i < length; i++)
+        sprintf(digits + 2 * i, "%02x", (unsigned char)bytes[i]);
+    return json_pack("{s:s}", "hex", digits);
+}
+
+json_t *output_text(const char *text)
+{
+    /* NULL for what is not UTF-8: a JSON string cannot hold it. */
+    json_t *string = json_string(text);
+
+    return string ? string : hexadecimal(text);
+}
+
+json_t *output_number(uint64_t number)
+{
+    return number > INT64_MAX ? json_null() : json_integer((json_int_t)number);
+}
+
+json_t *output_seals(uint32_t seals)
+{
+    char text[SEALBUF_SEALS_TEXT], *rest = text;
+    json_t *names = json_array();
+
+    if (seals == 0)
+        return names;
+    sealbuf_seals_format(seals, text);
+    for (char *name; (name = strsep(&rest, "|"));)
+        json_array_append_new(names, json_string(name));
+    return names;
+}
+
+json_t *output_time(uint64_t nanoseconds_since_epoch)
+{
+    char text[DISPLAY_SIZE];
+
+    return nanoseconds_since_epoch ? json_string(display_time(nanoseconds_since_epoch, text)) : json_null();
+}
+
+json_t *output_metadata(const struct sealbuf_info *info)
+{
+    const char *pair = info->metadata, *end = pair + info->metadata_size;
+    json_t *object = json_object();
+
+    for (; pair < end; pair += strlen(pair) + 1) {
+        const char *equals = strchr(pair, '=');
+        if (!equals)
+            continue;
+        CLEANUP(cleanup_free)
+        char *key = strndup(pair, (size_t)(equals - pair));
+        /* Keys may repeat; the first one counts. */
+        if (key && !json_object_get(object, key))
+            json_object_set_new(object, key, output_text(equals + 1));
+    }
+    return object;
+}
+
+static json_t *mode_text(uint32_t mode)
+{
+    char text[16];
+
+    snprintf(text, sizeof(text), "%04o", mode);
+    return json_string(text);
+}
+
+/* Who and when: apart, because one json_pack of all of it nobody could read. */
+static int add_origin(json_t *object, const struct sealbuf_info *info)
+{
+    char user[DISPLAY_SIZE];
+    CLEANUP(json_decrefp)
+    json_t *origin =
+        json_pack("{s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:o}", "owner", (json_int_t)info->owner, "owner_name",
+                  output_text(display_user(info->owner, user)), "group", (json_int_t)info->group, "creator_pid",
+                  (json_int_t)info->creator_pid, "created", output_time(info->created_ns), "created_ns",
+                  output_number(info->created_ns), "published", output_time(info->published_ns), "published_ns",
+                  output_number(info->published_ns));
+
+    return origin ? json_object_update(object, origin) : -1;
+}
+
+json_t *output_info(const struct sealbuf_info *info)
+{
+    json_t *object =
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:b, s:b, s:b}", "name", output_text(info->name), "id",
+                  output_number(info->id), "generation", output_number(info->generation), "size",
+                  output_number(info->size), "allocated", output_number(info->allocated), "seals",
+                  output_seals(info->seals), "seals_raw", (json_int_t)info->seals, "mode", mode_text(info->mode),
+                  "label", output_text(info->label), "adopted", !!(info->flags & SEALBUF_INFO_ADOPTED), "executable",
+                  !!(info->flags & SEALBUF_INFO_EXECUTABLE), "huge", !!(info->flags & SEALBUF_INFO_HUGE));
+
+    if (!object || add_origin(object, info) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+json_t *output_error(const char *name, int error)
+{
+    return json_pack("{s:o, s:s, s:s}", "name", output_text(name), "error", sealbuf_error_name(error), "message",
+                     sealbuf_strerror(error));
+}
+
+int output_json(FILE *stream, json_t *value)
+{
+    if (!value)
+        report_out_of_memory();
+    /* A failure to write stays with the stream, and is reported when it is closed. */
+    if (json_dumpf(value, stream, JSON_INDENT(2) | JSON_ENCODE_ANY) == 0)
+        fputc('\n', stream);
+    json_decref(value);
+    return 0;
+}
