@@ -34,6 +34,7 @@ struct broker {
     struct reaper reaper;
     struct workers *workers;
     struct memfd_devices devices;
+    int own_descriptors; /* /proc/self/fd, for memfd_reopen_at */
     struct listener *listeners;
     LIST_HEAD(peers, peer) peers;
     struct counters counters;

@@ -7,6 +7,7 @@
 
 #include "cleanup.h"
 #include "clock.h"
+#include "seals.h"
 
 static int compare_ids(const struct buffer *a, const struct buffer *b)
 {
@@ -95,6 +96,22 @@ void buffer_unhold(struct buffers *buffers, struct buffer *buffer)
         buffer->is_held = false;
     }
     buffer_drop_if_unheld(buffers, buffer);
+}
+
+int buffer_seals(struct buffer *buffer, uint32_t *seals)
+{
+    if (!seals_contain(buffer->seals, SEALBUF_SEALS_IMMUTABLE)) {
+        int r = memfd_get_seals(buffer->fd, &buffer->seals);
+        if (r < 0)
+            return r;
+    }
+    *seals = buffer->seals;
+    return 0;
+}
+
+bool buffer_has_fixed_size(const struct buffer *buffer)
+{
+    return seals_contain(buffer->seals, SEALBUF_SEAL_SHRINK | SEALBUF_SEAL_GROW);
 }
 
 /* Bytes more or less than were charged. What cannot be charged stays as it was. */

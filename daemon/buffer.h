@@ -30,6 +30,7 @@ struct buffer {
     int fd;
     uid_t owner;
     pid_t creator;
+    uint32_t seals; /* that are known to be there; there is no way back */
     uint16_t flags; /* SEALBUF_INFO_... */
     uint16_t metadata_length;
     uint8_t label_length;
@@ -71,6 +72,15 @@ void buffer_unhold(struct buffers *buffers, struct buffer *buffer);
 
 /* To be called when its last holder may have gone. */
 void buffer_drop_if_unheld(struct buffers *buffers, struct buffer *buffer);
+
+/*
+ * The seals: those that are there now, or, where the buffer is known to be immutable, at least what is known: what may
+ * have come since changes nothing. 0, or a negative errno of fcntl(2).
+ */
+int buffer_seals(struct buffer *buffer, uint32_t *seals);
+
+/* Whether neither its size nor its charge can change any more. */
+bool buffer_has_fixed_size(const struct buffer *buffer);
 
 /*
  * The size as it is now; who may still grow or shrink it is charged for what it has become. *met as buffer_enter.

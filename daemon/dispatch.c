@@ -129,22 +129,25 @@ static enum verdict refuse_field(struct request *request, int error, const char 
     return refuse_all(request, error);
 }
 
-/* Judges every record before any is carried out. 0, or the error, *field, and the index of the record at fault. */
-static int validate(struct request *request, const char **field)
+/*
+ * Judges every record before any is carried out, and keeps the only one in *only. 0, or the error, *field, and the
+ * index of the record at fault.
+ */
+static int validate(struct request *request, union request_record *only, const char **field)
 {
     struct reader from_the_start = request->records;
-    union request_record in;
     int r = 0;
 
     for (unsigned i = 0; i < request->header.count && r == 0; i++) {
         request->index = i;
-        r = record_decode(request->operation->request, REFUSE_UNKNOWN, &request->records, &in, field);
+        r = record_decode(request->operation->request, REFUSE_UNKNOWN, &request->records, only, field);
     }
     if (r == 0 && request->records.left > 0) {
         *field = NULL;
         r = SEALBUF_ERR_MALFORMED;
     }
     request->records = from_the_start;
+    request->only = only;
     if (r == 0)
         request->index = 0;
     return r;
@@ -163,16 +166,15 @@ static enum verdict send_reply(struct request *request)
 static enum verdict serve(struct request *request)
 {
     const struct handler *handler = &handlers[request->operation->opcode];
-    union request_record in;
-    const char *field;
+    union request_record room;
     int r = 0;
 
     for (; request->index < request->header.count; request->index++) {
-        record_decode(request->operation->request, REFUSE_UNKNOWN, &request->records, &in, &field);
+        const union request_record *in = next_record(request, &room);
         if (handler->record)
-            serve_record(request, &in);
+            serve_record(request, in);
         else
-            r = handler->list(request, &in);
+            r = handler->list(request, in);
     }
     if (handler->whole)
         r = handler->whole(request);
@@ -213,6 +215,7 @@ static void request_init(struct request *request, struct peer *peer, const uint8
     request->message = message;
     request->length = length;
     request->records = (struct reader){message + HEADER_SIZE, length - HEADER_SIZE};
+    request->only = NULL;
     request->descriptors = NULL;
     request->index = 0;
     request->sealed = NULL;
@@ -245,12 +248,13 @@ static bool put_aside(struct request *request, enum verdict *verdict)
 /* The first message must be a good HELLO; a client that begins in another way is not one of ours. */
 static enum verdict greet(struct request *request)
 {
+    union request_record only;
     const char *field;
     int r;
 
     if (request->header.opcode != SEALBUF_OP_HELLO)
         return refuse_and_end(request, SEALBUF_ERR_HELLO, "its first message is not HELLO");
-    r = validate(request, &field);
+    r = validate(request, &only, &field);
     if (r) {
         refuse_field(request, r, field);
         peer_blame(request->peer, "its HELLO does not follow the wire format");
@@ -266,6 +270,7 @@ static enum verdict greet(struct request *request)
 
 static enum verdict serve_message(struct request *request)
 {
+    union request_record only;
     enum verdict verdict;
     const char *field;
 
@@ -273,7 +278,7 @@ static enum verdict serve_message(struct request *request)
         return request->peer->greeted ? verdict : END;
     if (!request->peer->greeted)
         return greet(request);
-    int r = validate(request, &field);
+    int r = validate(request, &only, &field);
     if (r)
         return refuse_field(request, r, field);
     if (needs_sealing(request) && put_aside(request, &verdict))

@@ -3,6 +3,7 @@
 #include <config-build.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "broker.h"
+#include "cleanup.h"
 #include "clock.h"
 #include "idle.h"
 #include "listener.h"
@@ -64,6 +66,13 @@ static int start(struct broker *broker, const struct config *config)
     int r = memfd_devices_probe(&broker->devices);
     if (r < 0) {
         log_line(LOG_ERR, "this kernel makes no memfds: %s", strerror(-r));
+        return r;
+    }
+    broker->own_descriptors = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (broker->own_descriptors < 0) {
+        r = -errno;
+        log_line(LOG_ERR, "cannot open /proc/self/fd, without which readers get no descriptors of their own: %s",
+                 strerror(-r));
         return r;
     }
     broker->loop = new_loop();
@@ -148,12 +157,13 @@ static int stop(struct broker *broker)
     workers_stop(broker->workers);
     if (broker->loop)
         event_base_free(broker->loop);
+    close_quietly(broker->own_descriptors);
     return check_accounts(broker);
 }
 
 int main(int argc, char **argv)
 {
-    static struct broker broker;
+    static struct broker broker = {.own_descriptors = -1};
     struct config config;
 
     switch (config_parse(&config, argc, argv)) {

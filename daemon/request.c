@@ -25,3 +25,13 @@ int refuse_limit(struct request *request, int code, const struct limit_met *met)
         return refuse(request, code, "%s", "");
     return refuse(request, code, "the limit %s=%llu is reached", met->key, (unsigned long long)met->value);
 }
+
+const union request_record *next_record(struct request *request, union request_record *room)
+{
+    const char *field;
+
+    if (request->header.count == 1 && request->only)
+        return request->only;
+    record_decode(request->operation->request, REFUSE_UNKNOWN, &request->records, room, &field);
+    return room;
+}

@@ -9,23 +9,6 @@
 #include "packet.h"
 #include "peer.h"
 
-struct request {
-    struct peer *peer;
-    struct broker *broker;
-    struct header header;
-    const struct operation *operation;
-    const uint8_t *message;
-    size_t length;
-    struct reader records;           /* that are left */
-    struct descriptors *descriptors; /* that came with it; what nobody takes is closed */
-    unsigned index;                  /* of the record in hand */
-    const struct seal_job *sealed;   /* what the worker reports, if it was asked */
-    struct writer reply;
-    unsigned replies; /* records in it */
-    struct shipment shipment;
-    char sentence[SEALBUF_MAX_TEXT]; /* why the record in hand is refused */
-};
-
 /* Every record that a request or a reply can have: room for any, and a name for each. */
 union request_record {
     struct hello_request hello;
@@ -45,12 +28,33 @@ union reply_record {
     struct stats_reply stats;
 };
 
+struct request {
+    struct peer *peer;
+    struct broker *broker;
+    struct header header;
+    const struct operation *operation;
+    const uint8_t *message;
+    size_t length;
+    struct reader records;           /* that are left */
+    union request_record *only;      /* the record, decoded, of a request that has but one */
+    struct descriptors *descriptors; /* that came with it; what nobody takes is closed */
+    unsigned index;                  /* of the record in hand */
+    const struct seal_job *sealed;   /* what the worker reports, if it was asked */
+    struct writer reply;
+    unsigned replies; /* records in it */
+    struct shipment shipment;
+    char sentence[SEALBUF_MAX_TEXT]; /* why the record in hand is refused */
+};
+
 /*
  * Writes the sentence: the detail, or the table's cause where there is none to tell, and the table's remedy. Returns
  * code, so that a handler can say `return refuse(request, SEALBUF_ERR_...)`.
  */
 int refuse(struct request *request, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int refuse_limit(struct request *request, int code, const struct limit_met *met);
+
+/* The next record, of a request that was validated; it lives until the next call. */
+const union request_record *next_record(struct request *request, union request_record *room);
 
 /* A span as printf's "%.*s" wants it. */
 #define SPAN_ARGS(span) (int)(span).length, (span).data

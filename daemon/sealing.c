@@ -74,7 +74,7 @@ static bool lacks_seals(struct request *request, const union request_record *in,
         wanted = in->publish.seals;
         r = check_publish(request, &in->publish, buffer);
     }
-    if (r || memfd_get_seals((*buffer)->fd, &now) < 0)
+    if (r || buffer_seals(*buffer, &now) < 0)
         return false;
     *missing = wanted & ~now;
     return *missing && !(now & SEALBUF_SEAL_SEAL);
@@ -116,16 +116,14 @@ int sealing_start(struct request *request)
 {
     struct reader from_the_start = request->records;
     struct seal_job *sealing = NULL;
-    union request_record in;
+    union request_record room;
     struct buffer *buffer;
-    const char *field;
     uint32_t missing;
     int r = 0;
 
     for (unsigned i = 0; i < request->header.count && r == 0; i++) {
         request->index = i;
-        if (record_decode(request->operation->request, REFUSE_UNKNOWN, &request->records, &in, &field) == 0 &&
-            lacks_seals(request, &in, &buffer, &missing))
+        if (lacks_seals(request, next_record(request, &room), &buffer, &missing))
             r = add_task(&sealing, request, buffer, missing);
     }
     request->records = from_the_start;
@@ -154,12 +152,13 @@ static int refuse_result(struct request *request, int result)
     }
 }
 
-int sealing_check(struct request *request, const struct buffer *buffer, uint32_t seals, bool verify, uint32_t *now)
+int sealing_check(struct request *request, struct buffer *buffer, uint32_t seals, bool verify, uint32_t *now)
 {
     char text[SEALS_TEXT_SIZE];
 
-    if (memfd_get_seals(buffer->fd, now) < 0)
-        return refuse(request, SEALBUF_ERR_INTERNAL, "the seals cannot be read: %s", strerror(errno));
+    int r = buffer_seals(buffer, now);
+    if (r < 0)
+        return refuse(request, SEALBUF_ERR_INTERNAL, "the seals cannot be read: %s", strerror(-r));
     uint32_t missing = seals & ~*now;
     if (!missing)
         return 0;

@@ -30,6 +30,6 @@ void sealing_forget_peer(struct seal_job *job);
  * Checks that the buffer has the seals, *now being those that it has: 0, or a refusal that says what the worker met.
  * `verify`: nobody was to add any.
  */
-int sealing_check(struct request *request, const struct buffer *buffer, uint32_t seals, bool verify, uint32_t *now);
+int sealing_check(struct request *request, struct buffer *buffer, uint32_t seals, bool verify, uint32_t *now);
 
 #endif

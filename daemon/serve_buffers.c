@@ -125,7 +125,7 @@ static int enter(struct request *request, const struct buffer_spec *spec, int *f
     r = buffer_enter(&request->broker->buffers, spec, fd, &request->peer->held, buffer, &met);
     if (r)
         return refuse_limit(request, r, &met);
-    memfd_get_seals((*buffer)->fd, &out->buffer.seals);
+    buffer_seals(*buffer, &out->buffer.seals);
     out->buffer.id = (*buffer)->id;
     out->buffer.size = spec->size;
     out->buffer.flags = spec->flags;
@@ -185,7 +185,7 @@ static int check_adopted(struct request *request, const struct adopt_request *in
         return refuse(request, SEALBUF_ERR_NOT_SEALED, "the descriptor lacks %s",
                       seals_format(in->seals & ~seals, text));
     CLEANUP(cleanup_close)
-    int reader = memfd_reopen(fd, O_RDONLY);
+    int reader = memfd_reopen_at(request->broker->own_descriptors, fd, O_RDONLY);
     if (reader == -EMFILE || reader == -ENFILE)
         return refuse(request, SEALBUF_ERR_TABLE_FULL, "%s", "");
     if (reader < 0)

@@ -51,7 +51,7 @@ int serve_publish(struct request *request, const union request_record *record, u
 /* A reader's descriptor: a description of its own, on which nothing can be written or sealed. */
 static int ship_reader(struct request *request, const struct buffer *buffer)
 {
-    int fd = memfd_reopen(buffer->fd, O_RDONLY);
+    int fd = memfd_reopen_at(request->broker->own_descriptors, buffer->fd, O_RDONLY);
 
     switch (fd) {
     case -EMFILE:

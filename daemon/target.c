@@ -80,10 +80,14 @@ int target_describe(struct request *request, const struct target *target, enum d
     struct limit_met met;
     int r;
 
-    r = memfd_get_seals(buffer->fd, &out->seals);
+    r = buffer_seals(buffer, &out->seals);
     if (r < 0)
         return refuse(request, SEALBUF_ERR_INTERNAL, "the seals cannot be read: %s", strerror(-r));
-    r = buffer_measure(&request->broker->buffers, buffer, &out->size, &out->allocated, &met);
+    r = 0;
+    if (description == DESCRIBE_SHORT && buffer_has_fixed_size(buffer))
+        out->size = buffer->charged;
+    else
+        r = buffer_measure(&request->broker->buffers, buffer, &out->size, &out->allocated, &met);
     if (r)
         return refuse_limit(request, r, &met);
     out->id = buffer->id;

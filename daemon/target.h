@@ -17,7 +17,7 @@ struct target {
 int target_find(struct request *request, const struct target_request *in, enum access access, struct target *target);
 
 enum description {
-    DESCRIBE_SHORT, /* numbers */
+    DESCRIBE_SHORT, /* numbers, but for the memory that it takes */
     DESCRIBE_NAME,  /* and name and label */
     DESCRIBE_ALL,   /* and metadata */
 };

@@ -14,14 +14,15 @@
 STAILQ_HEAD(job_queue, job);
 
 struct workers {
-    pthread_mutex_t lock; /* guards waiting, finished and stopping */
+    pthread_mutex_t lock; /* guards waiting, finished, idle and stopping */
     pthread_cond_t more;
     struct job_queue waiting, finished;
     bool stopping;
+    unsigned idle;  /* threads that wait for a job */
     size_t pending; /* the loop's own */
     int wakeup;     /* eventfd: something is in finished */
     struct event readable;
-    unsigned count;
+    unsigned count, most;
     pthread_t threads[];
 };
 
@@ -32,8 +33,10 @@ static void *work(void *argument)
 
     pthread_mutex_lock(&workers->lock);
     for (;;) {
+        workers->idle++;
         while (!(job = STAILQ_FIRST(&workers->waiting)) && !workers->stopping)
             pthread_cond_wait(&workers->more, &workers->lock);
+        workers->idle--;
         if (!job)
             break;
         STAILQ_REMOVE_HEAD(&workers->waiting, link);
@@ -74,19 +77,16 @@ static void on_wakeup(evutil_socket_t fd, short what, void *argument)
 }
 
 /* Signals are the loop's business. */
-static int start_threads(struct workers *workers, unsigned threads)
+static int start_thread(struct workers *workers)
 {
     sigset_t all, before;
-    int r = 0;
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (workers->count < threads && r == 0) {
-        r = pthread_create(&workers->threads[workers->count], NULL, work, workers);
-        if (r == 0)
-            workers->count++;
-    }
+    int r = pthread_create(&workers->threads[workers->count], NULL, work, workers);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (r == 0)
+        workers->count++;
     return r;
 }
 
@@ -100,22 +100,31 @@ struct workers *workers_start(struct event_base *loop, unsigned threads)
     STAILQ_INIT(&workers->finished);
     pthread_mutex_init(&workers->lock, NULL);
     pthread_cond_init(&workers->more, NULL);
+    workers->most = threads;
     workers->wakeup = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int r = workers->wakeup < 0 ? errno : 0;
-    if (r == 0) {
-        event_assign(&workers->readable, loop, workers->wakeup, EV_READ | EV_PERSIST, on_wakeup, workers);
-        event_add(&workers->readable, NULL);
-        r = start_threads(workers, threads);
+    if (workers->wakeup < 0) {
+        int saved = errno;
+        workers_stop(workers);
+        errno = saved;
+        return NULL;
     }
-    if (r == 0)
-        return workers;
-    workers_stop(workers);
-    errno = r;
-    return NULL;
+    event_assign(&workers->readable, loop, workers->wakeup, EV_READ | EV_PERSIST, on_wakeup, workers);
+    event_add(&workers->readable, NULL);
+    return workers;
 }
 
 void workers_submit(struct workers *workers, struct job *job)
 {
+    pthread_mutex_lock(&workers->lock);
+    bool busy = workers->idle == 0;
+    pthread_mutex_unlock(&workers->lock);
+    if (busy && workers->count < workers->most)
+        start_thread(workers);
+    if (workers->count == 0) {
+        job->run(job);
+        job->done(job);
+        return;
+    }
     workers->pending++;
     pthread_mutex_lock(&workers->lock);
     STAILQ_INSERT_TAIL(&workers->waiting, job, link);

@@ -19,10 +19,14 @@ struct job {
     void (*done)(struct job *job); /* on the loop, afterwards; owns the job */
 };
 
-/* NULL where memory or threads are not to be had; errno says which. */
+/*
+ * Threads are started when jobs first need them, up to this many: as long as a process has but one thread, its system
+ * calls are cheaper (glibc makes no cancellation points of them). NULL where memory or descriptors are not to be had;
+ * errno says which.
+ */
 struct workers *workers_start(struct event_base *loop, unsigned threads);
 
-/* Queues a job; takes it. */
+/* Queues a job; takes it. Where the system has no thread for it at all, it runs here. */
 void workers_submit(struct workers *workers, struct job *job);
 
 /* Jobs that are queued, run, or wait for `done`. */

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -93,15 +92,35 @@ int memfd_create_spec(const struct memfd_spec *spec)
     return take_fd(&fd);
 }
 
+/* snprintf("%d") takes as long as a system call. */
+static const char *decimal(unsigned number, char text[16])
+{
+    char *p = text + 15;
+
+    *p = '\0';
+    do
+        *--p = (char)('0' + number % 10);
+    while (number /= 10);
+    return p;
+}
+
+int memfd_reopen_at(int directory, int fd, int access_mode)
+{
+    char text[16];
+
+    if (fd < 0)
+        return -EBADF;
+    /* O_NONBLOCK: an open that meets a lease would wait for lease-break-time, 45 s. Reads do not know the flag. */
+    int opened = openat(directory, decimal((unsigned)fd, text), access_mode | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    return opened < 0 ? -errno : descriptor_above_stdio(opened);
+}
+
 int memfd_reopen(int fd, int access_mode)
 {
-    char path[32];
+    CLEANUP(cleanup_close)
+    int directory = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    /* O_NONBLOCK: an open that meets a lease would wait for lease-break-time, 45 s. Reads do not know the
-     * flag. */
-    int opened = open(path, access_mode | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    return opened < 0 ? -errno : descriptor_above_stdio(opened);
+    return directory < 0 ? -errno : memfd_reopen_at(directory, fd, access_mode);
 }
 
 int memfd_add_seals(int fd, uint32_t seals)

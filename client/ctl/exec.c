@@ -76,7 +76,7 @@ static int inherit(sealbuf_client *client, const struct options *options, const 
     int r = broker_get(client, options, name, &buffer);
     if (r)
         return r;
-    json_t *object = output_info(sealbuf_buffer_info(buffer));
+    json_t *object = output_details(sealbuf_buffer_info(buffer));
     *fd = sealbuf_buffer_take_fd(take_pointer(buffer));
     if (fcntl(*fd, F_SETFD, 0) < 0)
         return report_system(errno, "", "cannot hand '%s' on", name);

@@ -76,5 +76,5 @@ int command_get(const struct options *options)
         return r;
     /* Where standard output is the content's, it is nothing else's. */
     bool content_on_stdout = sink.fd == STDOUT_FILENO;
-    return output_json(content_on_stdout ? stderr : stdout, output_info(sealbuf_buffer_info(buffer)));
+    return output_json(content_on_stdout ? stderr : stdout, output_details(sealbuf_buffer_info(buffer)));
 }

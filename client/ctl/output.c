@@ -55,7 +55,7 @@ json_t *output_time(uint64_t nanoseconds_since_epoch)
     return nanoseconds_since_epoch ? json_string(display_time(nanoseconds_since_epoch, text)) : json_null();
 }
 
-json_t *output_metadata(const struct sealbuf_info *info)
+static json_t *metadata(const struct sealbuf_info *info)
 {
     const char *pair = info->metadata, *end = pair + info->metadata_size;
     json_t *object = json_object();
@@ -110,6 +110,14 @@ json_t *output_info(const struct sealbuf_info *info)
         return object;
     json_decref(object);
     return NULL;
+}
+
+json_t *output_details(const struct sealbuf_info *info)
+{
+    json_t *object = output_info(info);
+
+    json_object_set_new(object, "metadata", metadata(info));
+    return object;
 }
 
 json_t *output_error(const char *name, int error)

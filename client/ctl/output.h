@@ -18,9 +18,9 @@ json_t *output_text(const char *text);
 json_t *output_number(uint64_t number);
 json_t *output_seals(uint32_t seals);
 json_t *output_time(uint64_t nanoseconds_since_epoch);
-json_t *output_metadata(const struct sealbuf_info *info);
-/* All that stat tells but the metadata, which list does not know. */
+/* All that list tells of a buffer; and with the metadata, all that stat and get do. */
 json_t *output_info(const struct sealbuf_info *info);
+json_t *output_details(const struct sealbuf_info *info);
 /* A NAME that could not be dealt with, between those that could. */
 json_t *output_error(const char *name, int error);
 

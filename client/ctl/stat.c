@@ -46,15 +46,6 @@ static void print_text(const struct sealbuf_info *info)
     table_print(&table);
 }
 
-/* An object with the metadata, which output_info leaves to us. */
-static json_t *describe(const struct sealbuf_info *info)
-{
-    json_t *object = output_info(info);
-
-    json_object_set_new(object, "metadata", output_metadata(info));
-    return object;
-}
-
 static int stat_name(sealbuf_client *client, const struct options *options, const char *name, json_t *array)
 {
     struct sealbuf_target target = broker_target(options, name);
@@ -66,7 +57,7 @@ static int stat_name(sealbuf_client *client, const struct options *options, cons
         return report_broker(client, r, "cannot stat '%s'", name);
     }
     if (options->json) {
-        json_array_append_new(array, describe(info));
+        json_array_append_new(array, output_details(info));
         return 0;
     }
     if (name != options->operands[0])

@@ -13,20 +13,17 @@
 
 enum { EXIT_USAGE = 2 };
 
-/* The sealbufd beside this program, or in the working directory where that cannot be found out. */
-static void find_beside(char *path, size_t size)
+/* The sealbufd beside this program, or else the one in the working directory, as in a build tree. */
+static void find_broker(char *path, size_t size)
 {
     char self[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-    char *slash = NULL;
 
-    if (n > 0) {
-        self[n] = '\0';
-        slash = strrchr(self, '/');
-    }
+    self[n > 0 ? n : 0] = '\0';
+    char *slash = strrchr(self, '/');
     if (slash)
         *slash = '\0';
-    if (!slash || (size_t)snprintf(path, size, "%s/sealbufd", self) >= size)
+    if (!slash || (size_t)snprintf(path, size, "%s/sealbufd", self) >= size || access(path, X_OK) < 0)
         snprintf(path, size, "./sealbufd");
 }
 
@@ -52,15 +49,15 @@ static int run(const struct options *options, const char *broker)
 int main(int argc, char **argv)
 {
     struct options options;
-    char beside[PATH_MAX];
+    char found[PATH_MAX];
 
     enum options_outcome outcome = options_parse(&options, argc, argv);
     if (outcome != OPTIONS_RUN)
         return outcome == OPTIONS_DONE ? EXIT_SUCCESS : EXIT_USAGE;
     const char *broker = options.broker ? options.broker : getenv("SEALBUFD");
     if (!broker) {
-        find_beside(beside, sizeof(beside));
-        broker = beside;
+        find_broker(found, sizeof(found));
+        broker = found;
     }
     children_watch_signals();
     int status = run(&options, broker);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -66,9 +67,9 @@ static int wait_until_ready(const struct broker *broker, const char *program, in
     if (!interrupted())
         show_log(broker);
     if (r == 0)
-        return complain("%s was not ready after %d s; its last words, if any, are above", program,
+        return complain("%s was not ready after %d s; what it said, if anything, is above", program,
                         START_TIMEOUT_MS / 1000);
-    return complain("%s did not start; it says above why", program);
+    return complain("%s ended before it was ready; what it said, if anything, is above", program);
 }
 
 static int make_directory(struct broker *broker)
@@ -85,6 +86,20 @@ static int make_directory(struct broker *broker)
     snprintf(broker->socket, sizeof(broker->socket), "%s/socket", broker->directory);
     snprintf(broker->log, sizeof(broker->log), "%s/log", broker->directory);
     return 0;
+}
+
+/* A broker that was killed leaves behind what it would have removed. */
+static void remove_directory(const char *path)
+{
+    DIR *directory = opendir(path);
+    struct dirent *entry;
+
+    while (directory && (entry = readdir(directory)))
+        unlinkat(dirfd(directory), entry->d_name, 0); /* "." and ".." are not to be had that way */
+    if (directory)
+        closedir(directory);
+    if (rmdir(path) < 0)
+        complain("the directory %s stays behind: %s", path, strerror(errno));
 }
 
 int broker_start(struct broker *broker, const char *program)
@@ -110,11 +125,7 @@ int broker_start(struct broker *broker, const char *program)
 void broker_stop(struct broker *broker)
 {
     child_stop(broker->pid);
-    if (broker->directory[0]) {
-        unlink(broker->socket);
-        unlink(broker->log);
-        if (rmdir(broker->directory) < 0)
-            complain("the directory %s stays behind: %s", broker->directory, strerror(errno));
-    }
+    if (broker->directory[0])
+        remove_directory(broker->directory);
     *broker = (struct broker){0};
 }

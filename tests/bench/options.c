@@ -37,7 +37,8 @@ static void print_help(void)
     printf(
         "Usage: bench [OPTION]...\n"
         "Measures sealbufd, through libsealbuf, beside a server that only makes the system calls.\n\n"
-        "  --broker PATH    the sealbufd to measure (default: $SEALBUFD, else the one beside this program)\n"
+        "  --broker PATH    the sealbufd to measure (default: $SEALBUFD, else the one beside this program,\n"
+        "                   else ./sealbufd)\n"
         "  --quick          under ten seconds; the p99 columns say little then\n"
         "  --iterations N   how often each operation is done on each side (default: %u, or as often as fits in\n"
         "                   %llu s), in steps of 100\n"
