@@ -135,7 +135,7 @@ int sealbuf_buffer_adopt(sealbuf_buffer **buffer, int fd)
         return mode;
     if (!memfd_is(fd))
         return -SEALBUF_ERR_NOT_MEMFD;
-    struct sealbuf_buffer *made = buffer_wrap(fd, mode == O_RDWR);
+    struct sealbuf_buffer *made = buffer_wrap(fd, mode != O_RDONLY);
     if (!made)
         return -ENOMEM;
     *buffer = made;

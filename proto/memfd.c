@@ -68,6 +68,16 @@ int descriptor_above_stdio(int fd)
     return result;
 }
 
+/* Without MFD_ALLOW_SEALING the kernel seals it against seals by itself, but for vm.memfd_noexec=1: that allows them.
+ */
+static int forbid_seals(int fd)
+{
+    uint32_t seals = 0;
+    int r = memfd_get_seals(fd, &seals);
+
+    return r < 0 || seals & F_SEAL_SEAL ? r : memfd_add_seals(fd, F_SEAL_SEAL);
+}
+
 int memfd_create_spec(const struct memfd_spec *spec)
 {
     CLEANUP(cleanup_close)
@@ -84,12 +94,11 @@ int memfd_create_spec(const struct memfd_spec *spec)
         return -EINVAL;
     if (spec->size > 0 && ftruncate(fd, (off_t)spec->size) < 0)
         return -errno;
-    if (spec->seals) {
+    if (spec->no_seal)
+        r = forbid_seals(fd);
+    if (r == 0 && spec->seals)
         r = memfd_add_seals(fd, spec->seals);
-        if (r < 0)
-            return r;
-    }
-    return take_fd(&fd);
+    return r < 0 ? r : take_fd(&fd);
 }
 
 /* snprintf("%d") takes as long as a system call. */

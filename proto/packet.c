@@ -93,6 +93,8 @@ int packet_send(int socket, const void *message, size_t length, const int *fds, 
     struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
     ssize_t n;
 
+    if (count > SEALBUF_MAX_RECORDS) /* as the kernel says, but before the control buffer is full */
+        return -EINVAL;
     if (count > 0) {
         size_t bytes = sizeof(int) * count;
         header.msg_control = control.bytes;

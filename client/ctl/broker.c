@@ -6,16 +6,19 @@
 #include "options.h"
 #include "report.h"
 
-/* Whatever the reason is: without a connection, the broker is not to be reached, and that is what a script can act on.
- */
+/* Whatever the reason is: without a connection the broker is not to be reached, and that is what a script acts on. */
 static int report_connect(const struct options *options, int error)
 {
-    const char *where = options->socket ? options->socket : getenv("SEALBUF_SOCKET");
+    const char *address = options->socket ? options->socket : getenv("SEALBUF_SOCKET");
+    const char *quote = address ? "'" : "";
 
-    if (where)
-        report_broker(NULL, error, "cannot connect to '%s'", where);
+    if (!address)
+        address = "the broker";
+    if (-error < SEALBUF_ERR_FIRST)
+        report_system(error, "give --socket the path of a broker's socket that you may use", "cannot connect to %s%s%s",
+                      quote, address, quote);
     else
-        report_broker(NULL, error, "cannot connect to the broker");
+        report_broker(NULL, error, "cannot connect to %s%s%s", quote, address, quote);
     return STATUS_UNREACHABLE;
 }
 

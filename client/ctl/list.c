@@ -70,7 +70,5 @@ int command_list(const struct options *options)
     if (options->json)
         return list_json(options);
     int r = list(options, add_row, &table);
-    if (!r)
-        table_print(&table);
-    return r;
+    return r ? r : table_print(&table);
 }

@@ -8,9 +8,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -38,25 +36,18 @@ static void ignore_signals(void)
     signal(SIGXFSZ, SIG_IGN);
 }
 
-static bool reader_has_gone(void)
-{
-    struct pollfd poll_fd = {.fd = STDOUT_FILENO, .events = POLLOUT};
-
-    return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & POLLERR);
-}
-
 /* Text that did not reach the disk is a failure, however well all else went. */
 static int finish(int status)
 {
-    /* Where a write failed before, its errno is lost by now. */
-    errno = 0;
-    if (fflush(stdout) == 0 && !ferror(stdout) && close(STDOUT_FILENO) == 0)
+    int failed = status ? status : STATUS_FAILED;
+
+    /* An earlier failure was reported when it happened. */
+    if (ferror(stdout))
+        return failed;
+    if (fflush(stdout) == 0 && close(STDOUT_FILENO) == 0)
         return status;
-    int error = errno;
-    /* Whoever read it has seen enough, and knows that there was more: head(1) is no news. */
-    if (error != EPIPE && !reader_has_gone())
-        report_system(error ? error : EIO, "free space, or print to another place", "cannot write to standard output");
-    return status ? status : STATUS_FAILED;
+    report_output(errno);
+    return failed;
 }
 
 static int run(const struct options *options)

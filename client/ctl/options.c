@@ -127,6 +127,9 @@ static int check_operands(const struct options *options)
         return report_usage("%s does not take '%s'; use: sealbufctl %s%s%s", command->name,
                             options->operands[command->most], command->name, *command->synopsis ? " " : "",
                             command->synopsis);
+    for (size_t i = 0; i < options->operand_count; i++)
+        if (*options->operands[i] == '\0' && command->bit != FOR_LIST)
+            return report_usage("the NAME '' is empty; use: sealbufctl %s %s", command->name, command->synopsis);
     if (command->bit == FOR_EXEC && (!options->program || !*options->program))
         return report_usage("exec needs a command behind '--'; use: sealbufctl exec %s", command->synopsis);
     return 0;

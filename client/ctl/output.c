@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "output.h"
 
+#include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -130,9 +132,8 @@ int output_json(FILE *stream, json_t *value)
 {
     if (!value)
         report_out_of_memory();
-    /* A failure to write stays with the stream, and is reported when it is closed. */
-    if (json_dumpf(value, stream, JSON_INDENT(2) | JSON_ENCODE_ANY) == 0)
-        fputc('\n', stream);
+    bool printed = json_dumpf(value, stream, JSON_INDENT(2)) == 0 && fputc('\n', stream) != EOF;
+    int error = errno;
     json_decref(value);
-    return 0;
+    return printed ? 0 : report_output(error);
 }

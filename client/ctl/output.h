@@ -24,7 +24,7 @@ json_t *output_details(const struct sealbuf_info *info);
 /* A NAME that could not be dealt with, between those that could. */
 json_t *output_error(const char *name, int error);
 
-/* Prints and releases it. 0, or STATUS_FAILED, reported; what the disk says comes when the stream is closed. */
+/* Prints and releases it. 0, or STATUS_FAILED, reported. */
 int output_json(FILE *stream, json_t *value);
 
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sealbufctl ping: how long a round trip to the broker takes. */
+#include <errno.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -28,6 +29,8 @@ static int by_size(const void *a, const void *b)
 static int measure(sealbuf_client *client, const struct options *options, uint64_t *times)
 {
     char text[DISPLAY_SIZE];
+    CLEANUP(cleanup_free)
+    char *address = display_harmless(sealbuf_address(client));
 
     for (unsigned i = 0; i < options->count; i++) {
         uint64_t begun = now();
@@ -37,9 +40,8 @@ static int measure(sealbuf_client *client, const struct options *options, uint64
         times[i] = now() - begun;
         if (options->json)
             continue;
-        char *address = display_harmless(sealbuf_address(client));
-        printf("%s answered in %s\n", address, display_duration(times[i], text));
-        free(address);
+        if (printf("%s answered in %s\n", address, display_duration(times[i], text)) < 0)
+            return report_output(errno);
     }
     return 0;
 }

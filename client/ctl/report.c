@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "report.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +36,7 @@ static enum exit_status status_of(int error)
     }
 }
 
-static char *format(const char *text, va_list arguments)
+__attribute__((format(printf, 1, 0))) static char *format(const char *text, va_list arguments)
 {
     char *sentence;
 
@@ -69,6 +70,25 @@ int report_system(int error, const char *remedy, const char *what, ...)
     return STATUS_FAILED;
 }
 
+/* libsealbuf has remedies for its own errors; these are for what the kernel refuses us. */
+static const char *remedy_of(int error)
+{
+    switch (-error) {
+    case EMFILE:
+    case ENFILE:
+        return "close what is not needed, or raise the limit of open files (ulimit -n)";
+    case ENOMEM:
+    case ENOSPC:
+        return "free memory, and try again";
+    case EFBIG:
+        return "raise the limit of file sizes (ulimit -f)";
+    case EBUSY:
+        return "have every process unmap it, and try again";
+    default:
+        return sealbuf_error_remedy(error);
+    }
+}
+
 int report_broker(const sealbuf_client *client, int error, const char *what, ...)
 {
     va_list arguments;
@@ -81,7 +101,7 @@ int report_broker(const sealbuf_client *client, int error, const char *what, ...
     if (*explained)
         say(sentence, explained, "");
     else
-        say(sentence, sealbuf_strerror(error), sealbuf_error_remedy(error));
+        say(sentence, sealbuf_strerror(error), remedy_of(error));
     return status_of(error);
 }
 
@@ -107,6 +127,13 @@ int report_usage(const char *sentence, ...)
     va_end(arguments);
     say(text, "", "");
     return STATUS_USAGE;
+}
+
+int report_output(int error)
+{
+    if (error == EPIPE)
+        return STATUS_FAILED;
+    return report_system(error, "free space, or print to another place", "cannot write to standard output");
 }
 
 void report_out_of_memory(void)

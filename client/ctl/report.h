@@ -37,6 +37,12 @@ int report_broker(const sealbuf_client *client, int error, const char *what, ...
 int report_failure(const char *sentence, ...) PRINTF_LIKE(1, 2);
 int report_usage(const char *sentence, ...) PRINTF_LIKE(1, 2);
 
+/*
+ * What was printed did not reach standard output. Where that is because nobody reads it any more (head(1) has seen
+ * enough), it is not worth a word. Returns STATUS_FAILED.
+ */
+int report_output(int error);
+
 /* Says so, and ends the process. */
 void report_out_of_memory(void) __attribute__((noreturn));
 

@@ -21,7 +21,7 @@ static void add_metadata(struct table *table, const struct sealbuf_info *info)
         ROW(table, "Metadata", "%s", pair);
 }
 
-static void print_text(const struct sealbuf_info *info)
+static int print_text(const struct sealbuf_info *info)
 {
     CLEANUP(table_free)
     struct table table = {.alignment = "ll"};
@@ -41,9 +41,10 @@ static void print_text(const struct sealbuf_info *info)
         info->flags & SEALBUF_INFO_HUGE ? ", huge pages" : "");
     ROW(&table, "Created", "%s by process %u", display_time(info->created_ns, text), info->creator_pid);
     ROW(&table, "Published", "%s", display_time(info->published_ns, text));
-    ROW(&table, "Label", "%s", info->label);
+    if (*info->label)
+        ROW(&table, "Label", "%s", info->label);
     add_metadata(&table, info);
-    table_print(&table);
+    return table_print(&table);
 }
 
 static int stat_name(sealbuf_client *client, const struct options *options, const char *name, json_t *array)
@@ -62,8 +63,7 @@ static int stat_name(sealbuf_client *client, const struct options *options, cons
     }
     if (name != options->operands[0])
         putchar('\n');
-    print_text(info);
-    return 0;
+    return print_text(info);
 }
 
 int command_stat(const struct options *options)

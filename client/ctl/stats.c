@@ -42,7 +42,7 @@ static void add_amount(struct table *table, uint64_t amount, bool bytes)
         table_add(table, "%" PRIu64, amount);
 }
 
-static void print_figures(const struct sealbuf_stats *stats)
+static int print_figures(const struct sealbuf_stats *stats)
 {
     static const char *const headers[] = {"", "USED", "LIMIT", "YOURS", "YOUR LIMIT"};
     CLEANUP(table_free)
@@ -60,10 +60,10 @@ static void print_figures(const struct sealbuf_stats *stats)
         add_amount(&table, figures[i].own, bytes);
         add_amount(&table, figures[i].own_limit, bytes);
     }
-    table_print(&table);
+    return table_print(&table);
 }
 
-static void print_text(const struct sealbuf_stats *stats)
+static int print_text(const struct sealbuf_stats *stats)
 {
     CLEANUP(table_free)
     struct table table = {.alignment = "ll"};
@@ -81,9 +81,9 @@ static void print_text(const struct sealbuf_stats *stats)
     add_amount(&table, stats->buffer_size_limit, true);
     table_add(&table, "You:");
     table_add(&table, "%s (%u)", display_user(stats->uid, user), stats->uid);
-    table_print(&table);
+    int r = table_print(&table);
     putchar('\n');
-    print_figures(stats);
+    return r ? r : print_figures(stats);
 }
 
 static json_t *amounts(uint64_t used, uint64_t limit)
@@ -125,6 +125,5 @@ int command_stats(const struct options *options)
         return report_broker(client, r, "cannot get the broker's figures");
     if (options->json)
         return output_json(stdout, describe(&stats));
-    print_text(&stats);
-    return 0;
+    return print_text(&stats);
 }

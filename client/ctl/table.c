@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "table.h"
 
+#include <errno.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,17 +49,20 @@ static size_t widest(const struct table *table, size_t column, size_t columns)
     return width;
 }
 
-static void print_cell(const char *cell, size_t width, char alignment)
+/* What printf(3) returns. */
+static int print_cell(const char *cell, size_t width, char alignment, const char *end)
 {
     int blanks = (int)(width - display_width(cell));
 
     if (alignment == 'r')
-        printf("%*s%s  ", blanks, "", cell);
-    else
-        printf("%s%*s  ", cell, blanks, "");
+        return printf("%*s%s%s", blanks, "", cell, end);
+    /* Nothing follows the last column: blanks would only make lines wrap. */
+    if (*end == '\n')
+        blanks = 0;
+    return printf("%s%*s%s", cell, blanks, "", end);
 }
 
-void table_print(const struct table *table)
+int table_print(const struct table *table)
 {
     size_t columns = strlen(table->alignment);
     CLEANUP(cleanup_free)
@@ -70,14 +73,12 @@ void table_print(const struct table *table)
     for (size_t i = 0; i < columns; i++)
         widths[i] = widest(table, i, columns);
     for (size_t i = 0; i < table->count; i++) {
-        bool last = i % columns == columns - 1;
-        if (last && table->alignment[columns - 1] == 'r')
-            printf("%*s", (int)(widths[columns - 1] - display_width(table->cells[i])), "");
-        if (last)
-            printf("%s\n", table->cells[i]);
-        else
-            print_cell(table->cells[i], widths[i % columns], table->alignment[i % columns]);
+        size_t column = i % columns;
+        const char *end = column == columns - 1 ? "\n" : "  ";
+        if (print_cell(table->cells[i], widths[column], table->alignment[column], end) < 0)
+            return report_output(errno);
     }
+    return 0;
 }
 
 void table_free(struct table *table)

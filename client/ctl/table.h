@@ -15,8 +15,8 @@ struct table {
 
 /* Adds the next cell, control characters made harmless. */
 void table_add(struct table *table, const char *format, ...) PRINTF_LIKE(2, 3);
-/* To standard output. */
-void table_print(const struct table *table);
+/* To standard output. 0, or STATUS_FAILED, reported. */
+int table_print(const struct table *table);
 void table_free(struct table *table);
 
 #endif

@@ -43,20 +43,8 @@ static int launch(void *argument)
     return 1;
 }
 
-/* What the broker itself said, for whoever wants to know why it did not start. */
-static void show_log(const struct broker *broker)
-{
-    char text[2048];
-    CLEANUP(cleanup_close)
-    int log = open(broker->log, O_RDONLY | O_CLOEXEC);
-    ssize_t n = log < 0 ? -1 : read(log, text, sizeof(text));
-
-    if (n > 0)
-        fwrite(text, 1, (size_t)n, stderr);
-}
-
 /* A newline means ready, the end of the pipe that it is gone. */
-static int wait_until_ready(const struct broker *broker, const char *program, int ready)
+static int wait_until_ready(const char *program, int ready)
 {
     struct pollfd pollfd = {.fd = ready, .events = POLLIN};
     char byte;
@@ -64,12 +52,9 @@ static int wait_until_ready(const struct broker *broker, const char *program, in
 
     if (r > 0 && read(ready, &byte, 1) == 1)
         return 0;
-    if (!interrupted())
-        show_log(broker);
     if (r == 0)
-        return complain("%s was not ready after %d s; what it said, if anything, is above", program,
-                        START_TIMEOUT_MS / 1000);
-    return complain("%s ended before it was ready; what it said, if anything, is above", program);
+        return complain("%s was not ready after %d s", program, START_TIMEOUT_MS / 1000);
+    return complain("%s ended before it was ready", program);
 }
 
 static int make_directory(struct broker *broker)
@@ -119,7 +104,20 @@ int broker_start(struct broker *broker, const char *program)
     if (pid < 0)
         return complain("the broker's process: %s; ulimit -u says how many there may be", strerror(-pid));
     broker->pid = pid;
-    return wait_until_ready(broker, program, ready);
+    return wait_until_ready(program, ready);
+}
+
+void broker_show_log(const struct broker *broker)
+{
+    char text[4096];
+    CLEANUP(cleanup_close)
+    int log = open(broker->log, O_RDONLY | O_CLOEXEC);
+    ssize_t n = log < 0 ? -1 : read(log, text, sizeof(text));
+
+    if (n <= 0 || interrupted())
+        return;
+    complain("this is what the broker said:");
+    fwrite(text, 1, (size_t)n, stderr);
 }
 
 void broker_stop(struct broker *broker)

@@ -13,6 +13,8 @@ struct broker {
 
 /* Starts `program` and waits until clients can connect. -1 where that failed; it has been said why. */
 int broker_start(struct broker *broker, const char *program);
+/* What the broker itself has said so far, on standard error: for whoever wants to know why something failed. */
+void broker_show_log(const struct broker *broker);
 void broker_stop(struct broker *broker);
 
 #endif

@@ -108,7 +108,7 @@ static int take_rounds(struct stage *stages, const struct plan *plan, struct fig
 int figures_take(struct figures *figures, const struct plan *plan)
 {
     const unsigned live[STAGES] = {[WITH_ONE_LIVE] = 1, [WITH_MANY_LIVE] = plan->live};
-    struct stage stages[STAGES] = {0};
+    struct stage stages[STAGES] = {{.live = 0}};
     bool needed[STAGES] = {false};
     unsigned opened = 0;
 
@@ -122,9 +122,12 @@ int figures_take(struct figures *figures, const struct plan *plan)
     figures->live = stages[WITH_MANY_LIVE].live;
     if (r == 0)
         r = take_rounds(stages, plan, figures);
-    while (opened > 0)
-        if (needed[--opened])
-            stage_close(&stages[opened]);
+    while (opened > 0) {
+        struct stage *stage = &stages[--opened];
+        if (r < 0)
+            broker_show_log(&stage->broker);
+        stage_close(stage);
+    }
     return r;
 }
 

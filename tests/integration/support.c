@@ -95,6 +95,36 @@ void fill_pattern(unsigned char *bytes, size_t size, uint32_t seed)
     }
 }
 
+sealbuf_client *new_client(void)
+{
+    sealbuf_client *client = NULL;
+    int r = sealbuf_connect(&client, NULL);
+
+    ck_assert_msg(r == 0, "connect: %s", sealbuf_strerror(r));
+    return client;
+}
+
+void broker_kill(struct broker *running)
+{
+    static const char *const left[] = {"socket", "socket.lock", "log"};
+    char path[128];
+    int status;
+
+    ck_assert_int_eq(kill(running->pid, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(running->pid, &status, 0), running->pid);
+    ck_assert(WIFSIGNALED(status));
+    for (unsigned i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", running->directory, left[i]);
+        unlink(path);
+    }
+    ck_assert_int_eq(rmdir(running->directory), 0);
+}
+
+void broker_open_to_all(const struct broker *running)
+{
+    ck_assert_int_eq(chmod(running->directory, 0711), 0);
+}
+
 rlim_t table_close(void)
 {
     struct rlimit limit;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "../harness.h"
 #include "sealbuf.h"
@@ -38,6 +39,20 @@ bool content_is(const sealbuf_buffer *buffer, const void *bytes, size_t size);
 bool mapped_at(const void *address);
 /* Bytes that differ from place to place, and from seed to seed. */
 void fill_pattern(unsigned char *bytes, size_t size, uint32_t seed);
+
+/* A connection to $SEALBUF_SOCKET, which harness_tcase_with_broker and broker_start set. */
+sealbuf_client *new_client(void);
+/* Ends a broker the hard way, and removes what it leaves. Instead of broker_stop. */
+void broker_kill(struct broker *running);
+/* Lets other users get at the socket of the broker. */
+void broker_open_to_all(const struct broker *running);
+/* Until the condition is true; 10 s at most. */
+#define WAIT_UNTIL(condition)                                                                                          \
+    do {                                                                                                               \
+        for (int tries = 0; tries < 5000 && !(condition); tries++)                                                     \
+            usleep(2000);                                                                                              \
+        ck_assert_msg(condition, "not within 10 s: " #condition);                                                      \
+    } while (0)
 
 /* No descriptor can be opened any more: the soft limit of before, for table_open. */
 rlim_t table_close(void);

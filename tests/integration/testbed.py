@@ -77,15 +77,15 @@ def os_error(number):
 
 
 class Broker:
-    def __init__(self, *arguments, limits=None):
-        """limits: {RLIMIT_...: value}, soft and hard."""
+    def __init__(self, *arguments, limits=None, uid=None):
+        """limits: {RLIMIT_...: value}, soft and hard. uid: whose process it is, where we are root."""
         self.directory = tempfile.mkdtemp(prefix='sealbuf-test-')
         os.chmod(self.directory, 0o755)  # for clients of other uids
         self.path = os.path.join(self.directory, 'socket')
         self.log_path = os.path.join(self.directory, 'log')
         self.process = None
         try:
-            self.start(arguments, limits or {})
+            self.start(arguments, limits or {}, uid)
         except BaseException:
             if self.process:
                 self.process.kill()
@@ -95,10 +95,17 @@ class Broker:
             raise
         self.pid = self.process.pid
 
-    def start(self, arguments, limits):
+    def start(self, arguments, limits, uid):
         def prepare():
             for which, value in limits.items():
                 resource.setrlimit(which, (value, value))
+            if uid is not None:
+                os.setgroups([])
+                os.setresgid(uid, uid, uid)
+                os.setresuid(uid, uid, uid)
+
+        if uid is not None:
+            os.chown(self.directory, uid, uid)
 
         environment = {k: v for k, v in os.environ.items()
                        if k not in ('LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES', 'NOTIFY_SOCKET', 'JOURNAL_STREAM')}
@@ -173,6 +180,35 @@ class Broker:
             shutil.rmtree(self.directory)
         else:
             self.stop()
+
+
+def replies_until_closed(client):
+    """The errors with which the broker answers before it closes the connection: [(name, serial)].
+
+    A HELLO is refused as a whole, or by the status of its record.
+    """
+    replies = []
+    while True:
+        try:
+            with client.receive() as message:
+                status = message.status or (message.records[0]['status'] if message.records else 0)
+                replies.append((wire.NAME_OF.get(status, str(status)), message.serial))
+        except wire.Disconnected:
+            return replies
+
+
+def check_refused(client, data, name, serial, fds=()):
+    """The message is refused with this error and a sentence, nothing comes with it, and the connection lives on."""
+    client.send(data, fds)
+    with client.receive() as reply:
+        equal((reply.name(), reply.serial), (name, serial), 'answer')
+        equal((reply.count, reply.descriptors, reply.records[0]['status']), (1, 0, wire.CODE[name]), 'one outcome')
+        if len(reply.text) < 10:
+            raise AssertionError('%s comes without a sentence: %r' % (name, reply.text))
+        text = reply.text
+    client.serial = 1000000
+    client.ping()
+    return text
 
 
 class Bystander:
