@@ -20,12 +20,10 @@
 
 struct sealbuf_buffer *buffer_wrap(int fd, bool writable)
 {
-    struct sealbuf_buffer *buffer = calloc(1, sizeof(*buffer));
+    struct sealbuf_buffer *buffer = malloc(sizeof(*buffer));
 
-    if (!buffer)
-        return NULL;
-    buffer->fd = fd;
-    buffer->writable = writable;
+    if (buffer)
+        *buffer = (struct sealbuf_buffer){.fd = fd, .writable = writable};
     return buffer;
 }
 
@@ -232,6 +230,8 @@ int sealbuf_buffer_seal(sealbuf_buffer *buffer, uint32_t seals)
     if (buffer->mapped && buffer->map_flags & SEALBUF_MAP_WRITE && seals & SEALBUF_SEAL_WRITE)
         sealbuf_buffer_unmap(buffer);
     int r = memfd_add_seals(buffer->fd, seals);
+    if (r == 0)
+        buffer->known_seals |= seals;
     return r == -EINVAL ? -SEALBUF_ERR_SEALS : r;
 }
 

@@ -14,6 +14,7 @@ struct sealbuf_buffer {
     uint32_t map_flags;
     void *address;
     size_t map_size;
+    uint32_t known_seals; /* the kernel has confirmed them; there may be more */
     uint64_t id;
     struct sealbuf_info *info; /* with its strings behind it; NULL where no broker was asked */
 };

@@ -14,10 +14,11 @@
 struct call *call_begin(sealbuf_client *client, uint16_t opcode, size_t count, sealbuf_reply_fn *fn, void *userdata)
 {
     const struct operation *operation = operation_find(opcode);
-    struct call *call = calloc(1, sizeof(*call) + count * sizeof(struct expectation));
+    struct call *call = malloc(sizeof(*call) + count * sizeof(struct expectation));
 
     if (!call)
         return NULL;
+    memset(call, 0, sizeof(*call) + count * sizeof(struct expectation));
     call->operation = operation;
     call->count = (uint16_t)count;
     call->fn = fn;

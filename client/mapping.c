@@ -52,17 +52,25 @@ static int map_in_kind(const struct sealbuf_buffer *buffer, uint32_t flags, size
     return map_to_read(buffer, size, more, address);
 }
 
-static int check_seals(const struct sealbuf_buffer *buffer, uint32_t flags)
+/*
+ * The size, after the seals: with SHRINK it can only be too small afterwards. Where the seals fix it, it must also be
+ * the one that the broker has told.
+ */
+static int verify(const struct sealbuf_buffer *buffer, uint32_t flags, uint64_t *size)
 {
-    uint32_t seals;
-    int r;
+    uint32_t fixed = SEALBUF_SEAL_SHRINK | SEALBUF_SEAL_GROW, seals;
+    int r = memfd_get_seals(buffer->fd, &seals);
 
-    if (flags & SEALBUF_MAP_UNSEALED)
-        return 0;
-    r = memfd_get_seals(buffer->fd, &seals);
     if (r < 0)
         return r;
-    return seals_contain(seals, SEALBUF_SEAL_SHRINK) ? 0 : -SEALBUF_ERR_NOT_SEALED;
+    if (!(flags & SEALBUF_MAP_UNSEALED) && !seals_contain(seals, SEALBUF_SEAL_SHRINK))
+        return -SEALBUF_ERR_NOT_SEALED;
+    r = sealbuf_buffer_size(buffer, size);
+    if (r < 0)
+        return r;
+    if (buffer->info && seals_contain(buffer->info->seals, fixed) && *size != buffer->info->size)
+        return -SEALBUF_ERR_BAD_REPLY;
+    return *size > SIZE_MAX / 2 ? -ENOMEM : 0;
 }
 
 int sealbuf_buffer_map(sealbuf_buffer *buffer, uint32_t flags, void **address, size_t *size)
@@ -74,15 +82,10 @@ int sealbuf_buffer_map(sealbuf_buffer *buffer, uint32_t flags, void **address, s
         return -SEALBUF_ERR_FLAGS;
     if (buffer->mapped && (buffer->map_flags & MAP_KIND) != (flags & MAP_KIND))
         return -SEALBUF_ERR_MAPPED;
-    int r = check_seals(buffer, flags);
+    int r = verify(buffer, flags, &length);
     if (r < 0)
         return r;
     if (!buffer->mapped) {
-        r = sealbuf_buffer_size(buffer, &length);
-        if (r < 0)
-            return r;
-        if (length > SIZE_MAX / 2)
-            return -ENOMEM;
         r = length ? map_in_kind(buffer, flags, (size_t)length, &at) : 0;
         if (r < 0)
             return r;

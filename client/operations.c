@@ -94,14 +94,14 @@ int sealbuf_seal(sealbuf_client *client, uint64_t id, uint32_t seals)
 static int seal_before_publishing(sealbuf_client *client, sealbuf_buffer *buffer,
                                   const struct sealbuf_publish_options *options)
 {
-    uint32_t now;
-    int r;
+    uint32_t missing = options->seals & ~buffer->known_seals;
 
-    if (options->flags & SEALBUF_PUBLISH_VERIFY || !options->seals || !buffer->writable)
+    if (options->flags & SEALBUF_PUBLISH_VERIFY || !missing || !buffer->writable)
         return 0;
-    r = sealbuf_buffer_seals(buffer, &now);
-    if (r == 0 && options->seals & ~now)
-        r = sealbuf_buffer_seal(buffer, options->seals & ~now);
+    int r = sealbuf_buffer_seals(buffer, &buffer->known_seals);
+    missing &= ~buffer->known_seals;
+    if (r == 0 && missing)
+        r = sealbuf_buffer_seal(buffer, missing);
     return r < 0 ? client_fail(client, r, NULL) : 0;
 }
 

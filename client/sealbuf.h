@@ -159,7 +159,8 @@ SEALBUF_API ssize_t sealbuf_buffer_write(const sealbuf_buffer *buffer, const voi
  * to the buffer, and lives until sealbuf_buffer_unmap, _free, _take_fd, or _seal with WRITE. Mapping again in the same
  * way returns the same. An empty buffer maps to NULL with size 0. Blocks only to populate.
  * SEALBUF_ERR_NOT_SEALED: no SHRINK seal. SEALBUF_ERR_MAPPED: mapped in another way. -EPERM: writable, but sealed.
- * -EACCES: writable, but a read-only descriptor. -ENOMEM: no address space, or no huge pages.
+ * -EACCES: writable, but a read-only descriptor. -ENOMEM: no address space, or no huge pages. SEALBUF_ERR_BAD_REPLY: the
+ * seals fix its size, and it is not the one that the broker has told.
  */
 SEALBUF_API int sealbuf_buffer_map(sealbuf_buffer *buffer, uint32_t flags, void **address, size_t *size);
 /* Takes the mapping down, if there is one. */

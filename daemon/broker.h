@@ -34,7 +34,8 @@ struct broker {
     struct reaper reaper;
     struct workers *workers;
     struct memfd_devices devices;
-    int own_descriptors; /* /proc/self/fd, for memfd_reopen_at */
+    uint32_t birth_seals; /* that the kernel gives a memfd unasked: EXEC, where it has it */
+    int own_descriptors;  /* /proc/self/fd, for memfd_reopen_at */
     struct listener *listeners;
     LIST_HEAD(peers, peer) peers;
     struct counters counters;

@@ -57,6 +57,7 @@ int buffer_enter(struct buffers *buffers, const struct buffer_spec *spec, int *f
         .fd = take_fd(fd),
         .owner = spec->owner,
         .creator = spec->creator,
+        .seals = spec->seals,
         .flags = spec->flags,
         .label_length = (uint8_t)spec->label.length,
         .metadata_length = (uint16_t)spec->metadata.length,
@@ -98,9 +99,9 @@ void buffer_unhold(struct buffers *buffers, struct buffer *buffer)
     buffer_drop_if_unheld(buffers, buffer);
 }
 
-int buffer_seals(struct buffer *buffer, uint32_t *seals)
+int buffer_seals(struct buffer *buffer, uint32_t of_interest, uint32_t *seals)
 {
-    if (!seals_contain(buffer->seals, SEALBUF_SEALS_IMMUTABLE)) {
+    if (!seals_contain(buffer->seals, SEALBUF_SEALS_IMMUTABLE | of_interest)) {
         int r = memfd_get_seals(buffer->fd, &buffer->seals);
         if (r < 0)
             return r;

@@ -52,6 +52,7 @@ struct buffer_spec {
     uid_t owner;
     pid_t creator;
     uint64_t size;
+    uint32_t seals; /* known to be there */
     uint16_t flags;
     struct span label, metadata;
 };
@@ -74,10 +75,10 @@ void buffer_unhold(struct buffers *buffers, struct buffer *buffer);
 void buffer_drop_if_unheld(struct buffers *buffers, struct buffer *buffer);
 
 /*
- * The seals: those that are there now, or, where the buffer is known to be immutable, at least what is known: what may
- * have come since changes nothing. 0, or a negative errno of fcntl(2).
+ * The seals: those that are there now; or, where it is known to be immutable and to have those of interest, what is
+ * known: what may have come since changes nothing. 0, or a negative errno of fcntl(2).
  */
-int buffer_seals(struct buffer *buffer, uint32_t *seals);
+int buffer_seals(struct buffer *buffer, uint32_t of_interest, uint32_t *seals);
 
 /* Whether neither its size nor its charge can change any more. */
 bool buffer_has_fixed_size(const struct buffer *buffer);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "listing.h"
 #include "log.h"
 #include "request.h"
 #include "sealing.h"
@@ -16,14 +17,14 @@
 
 static const struct handler {
     int (*record)(struct request *, const union request_record *, union reply_record *);
-    int (*list)(struct request *, const union request_record *);
+    int (*list)(struct request *, const struct list_request *); /* also 1: put aside */
     int (*whole)(struct request *);
 } handlers[] = {
     [SEALBUF_OP_HELLO] = {.record = serve_hello},   [SEALBUF_OP_PING] = {0},
     [SEALBUF_OP_CREATE] = {.record = serve_create}, [SEALBUF_OP_SEAL] = {.record = serve_seal},
     [SEALBUF_OP_ADOPT] = {.record = serve_adopt},   [SEALBUF_OP_PUBLISH] = {.record = serve_publish},
     [SEALBUF_OP_GET] = {.record = serve_get},       [SEALBUF_OP_REMOVE] = {.record = serve_remove},
-    [SEALBUF_OP_STAT] = {.record = serve_stat},     [SEALBUF_OP_LIST] = {.list = serve_list},
+    [SEALBUF_OP_STAT] = {.record = serve_stat},     [SEALBUF_OP_LIST] = {.list = listing_serve},
     [SEALBUF_OP_STATS] = {.whole = serve_stats},
 };
 
@@ -174,10 +175,12 @@ static enum verdict serve(struct request *request)
         if (handler->record)
             serve_record(request, in);
         else
-            r = handler->list(request, in);
+            r = handler->list(request, &in->list);
     }
     if (handler->whole)
         r = handler->whole(request);
+    if (r == 1) /* put aside */
+        return GO_ON;
     return r ? refuse_all(request, r) : send_reply(request);
 }
 
@@ -219,6 +222,7 @@ static void request_init(struct request *request, struct peer *peer, const uint8
     request->descriptors = NULL;
     request->index = 0;
     request->sealed = NULL;
+    request->resumed = NULL;
     request->reply =
         (struct writer){.buffer = peer->broker->out, .used = HEADER_SIZE, .room = sizeof(peer->broker->out)};
     request->replies = 0;
@@ -330,7 +334,8 @@ enum verdict dispatch_without_descriptors(struct peer *peer, const uint8_t *mess
     return refuse_all(&request, SEALBUF_ERR_TABLE_FULL);
 }
 
-enum verdict dispatch_resume(struct peer *peer, const uint8_t *message, size_t length, const struct seal_job *job)
+enum verdict dispatch_resume(struct peer *peer, const uint8_t *message, size_t length, const struct seal_job *job,
+                             const struct listing *listing)
 {
     struct request request;
 
@@ -338,5 +343,6 @@ enum verdict dispatch_resume(struct peer *peer, const uint8_t *message, size_t l
     header_decode(message, length, &request.header);
     request.operation = operation_find(request.header.opcode);
     request.sealed = job;
+    request.resumed = listing;
     return serve(&request);
 }

@@ -68,6 +68,10 @@ static int start(struct broker *broker, const struct config *config)
         log_line(LOG_ERR, "this kernel makes no memfds: %s", strerror(-r));
         return r;
     }
+    int probe = memfd_create_spec(&(struct memfd_spec){.label = "sealbuf-probe"});
+    if (probe >= 0)
+        memfd_get_seals(probe, &broker->birth_seals);
+    close_quietly(probe);
     broker->own_descriptors = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (broker->own_descriptors < 0) {
         r = -errno;

@@ -10,6 +10,7 @@
 
 #include "cleanup.h"
 #include "dispatch.h"
+#include "listing.h"
 #include "log.h"
 #include "packet.h"
 #include "sealing.h"
@@ -151,7 +152,7 @@ static void flush_later(struct peer *peer, int reason)
 
 static bool held_back(const struct peer *peer)
 {
-    return peer->job || !STAILQ_EMPTY(&peer->outbox);
+    return peer->job || peer->listing || !STAILQ_EMPTY(&peer->outbox);
 }
 
 void peer_resume(struct peer *peer)
@@ -306,6 +307,8 @@ void peer_destroy(struct peer *peer)
     event_del(&peer->flush);
     if (peer->job)
         sealing_forget_peer(peer->job);
+    if (peer->listing)
+        listing_cancel(peer->listing);
     while (outbox_first(&peer->outbox))
         drop_first(peer);
     release_buffers(peer);

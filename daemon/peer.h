@@ -18,6 +18,7 @@
 #include "credentials.h"
 #include "outbox.h"
 
+struct listing;
 struct seal_job;
 
 struct peer {
@@ -25,11 +26,12 @@ struct peer {
     struct broker *broker;
     int socket;
     struct credentials who;
-    bool greeted;         /* HELLO has come */
-    unsigned burst;       /* messages to read in one turn */
-    unsigned turns;       /* with a burst of one */
-    unsigned in_flight;   /* descriptors sent since its socket was last seen empty */
-    struct seal_job *job; /* a worker is busy for it */
+    bool greeted;            /* HELLO has come */
+    unsigned burst;          /* messages to read in one turn */
+    unsigned turns;          /* with a burst of one */
+    unsigned in_flight;      /* descriptors sent since its socket was last seen empty */
+    struct seal_job *job;    /* a worker is busy for it */
+    struct listing *listing; /* a LIST of its goes on in the next turn */
     struct held_buffers held;
     struct outbox outbox;
     struct event readable;

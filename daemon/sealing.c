@@ -45,7 +45,7 @@ static void done(struct job *job)
 
     if (peer) {
         peer->job = NULL;
-        if (dispatch_resume(peer, sealing->message, sealing->length, sealing) == END)
+        if (dispatch_resume(peer, sealing->message, sealing->length, sealing, NULL) == END)
             peer_destroy(peer);
         else
             peer_resume(peer);
@@ -74,7 +74,7 @@ static bool lacks_seals(struct request *request, const union request_record *in,
         wanted = in->publish.seals;
         r = check_publish(request, &in->publish, buffer);
     }
-    if (r || buffer_seals(*buffer, &now) < 0)
+    if (r || buffer_seals(*buffer, wanted, &now) < 0)
         return false;
     *missing = wanted & ~now;
     return *missing && !(now & SEALBUF_SEAL_SEAL);
@@ -156,7 +156,7 @@ int sealing_check(struct request *request, struct buffer *buffer, uint32_t seals
 {
     char text[SEALS_TEXT_SIZE];
 
-    int r = buffer_seals(buffer, now);
+    int r = buffer_seals(buffer, seals, now);
     if (r < 0)
         return refuse(request, SEALBUF_ERR_INTERNAL, "the seals cannot be read: %s", strerror(-r));
     uint32_t missing = seals & ~*now;

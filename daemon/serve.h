@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The handlers. Those of records are called once for each record of a request, and fill in the record of the reply;
- * they return 0 or what refuse() returned. Those of whole requests write the reply themselves.
+ * they return 0 or what refuse() returned. Those of whole requests write the reply themselves (and listing.h).
  */
 #ifndef DAEMON_SERVE_H
 #define DAEMON_SERVE_H
@@ -17,7 +17,6 @@ int serve_get(struct request *request, const union request_record *in, union rep
 int serve_remove(struct request *request, const union request_record *in, union reply_record *out);
 int serve_stat(struct request *request, const union request_record *in, union reply_record *out);
 
-int serve_list(struct request *request, const union request_record *in);
 int serve_stats(struct request *request);
 
 /* What SEAL and PUBLISH check before any seal is added: 0 and the buffer, or a refusal. */

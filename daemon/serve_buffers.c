@@ -2,7 +2,6 @@
 /* CREATE, ADOPT and SEAL: how buffers come to be, and get their seals. */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -42,6 +41,7 @@ static int check_executable(struct request *request, const struct create_request
                   "an executable buffer is only for clients in the broker's pid namespace (vm.memfd_noexec)");
 }
 
+/* Those to be asked for; the kernel adds its own (struct broker, birth_seals) where the buffer is not executable. */
 static uint32_t seals_at_birth(const struct create_request *in)
 {
     uint32_t seals = in->seals;
@@ -97,7 +97,9 @@ static int make_memfd(struct request *request, const struct create_request *in)
         .mode = in->flags & SEALBUF_CREATE_EXECUTABLE ? 0555 : 0444,
     };
 
-    snprintf(label, sizeof(label), "%.*s", SPAN_ARGS(in->label));
+    if (in->label.length)
+        memcpy(label, in->label.data, in->label.length);
+    label[in->label.length] = '\0';
     int fd = memfd_create_spec(&spec);
     return fd < 0 ? -refuse_creation(request, in, fd) : fd;
 }
@@ -125,7 +127,7 @@ static int enter(struct request *request, const struct buffer_spec *spec, int *f
     r = buffer_enter(&request->broker->buffers, spec, fd, &request->peer->held, buffer, &met);
     if (r)
         return refuse_limit(request, r, &met);
-    buffer_seals(*buffer, &out->buffer.seals);
+    out->buffer.seals = spec->seals;
     out->buffer.id = (*buffer)->id;
     out->buffer.size = spec->size;
     out->buffer.flags = spec->flags;
@@ -153,7 +155,19 @@ int serve_create(struct request *request, const union request_record *record, un
     int fd = make_memfd(request, in);
     if (fd < 0)
         return -take_fd(&fd);
-    struct buffer_spec spec = {who->uid, who->pid, in->size, info_flags(in), in->label, in->metadata};
+    struct buffer_spec spec = {
+        .owner = who->uid,
+        .creator = who->pid,
+        .size = in->size,
+        .seals = seals_at_birth(in),
+        .flags = info_flags(in),
+        .label = in->label,
+        .metadata = in->metadata,
+    };
+    if (in->flags & SEALBUF_CREATE_EXECUTABLE) /* the kernel adds seals where EXEC is asked for */
+        memfd_get_seals(fd, &spec.seals);
+    else
+        spec.seals |= request->broker->birth_seals;
     r = enter(request, &spec, &fd, &buffer, out);
     if (r)
         return r;
@@ -166,10 +180,10 @@ int serve_create(struct request *request, const union request_record *record, un
  * The receiver's order of checks: what it is, how it is open, how big, how sealed. None of them waits. That the broker
  * can read it is tried out, since the mode is its owner's to choose.
  */
-static int check_adopted(struct request *request, const struct adopt_request *in, int fd, struct stat *st)
+static int check_adopted(struct request *request, const struct adopt_request *in, int fd, struct stat *st,
+                         uint32_t *seals)
 {
     char text[SEALS_TEXT_SIZE];
-    uint32_t seals;
     int mode = fcntl(fd, F_GETFL);
 
     if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode) || !memfd_devices_contain(&request->broker->devices, st->st_dev))
@@ -179,11 +193,11 @@ static int check_adopted(struct request *request, const struct adopt_request *in
     int r = check_size(request, (uint64_t)st->st_size);
     if (r)
         return r;
-    if (memfd_get_seals(fd, &seals) < 0)
+    if (memfd_get_seals(fd, seals) < 0)
         return refuse(request, SEALBUF_ERR_NOT_MEMFD, "%s", "");
-    if (!seals_contain(seals, in->seals))
+    if (!seals_contain(*seals, in->seals))
         return refuse(request, SEALBUF_ERR_NOT_SEALED, "the descriptor lacks %s",
-                      seals_format(in->seals & ~seals, text));
+                      seals_format(in->seals & ~*seals, text));
     CLEANUP(cleanup_close)
     int reader = memfd_reopen_at(request->broker->own_descriptors, fd, O_RDONLY);
     if (reader == -EMFILE || reader == -ENFILE)
@@ -201,11 +215,20 @@ int serve_adopt(struct request *request, const union request_record *record, uni
     int *fd = &request->descriptors->fd[request->index];
     struct buffer *buffer = NULL;
     struct stat st;
-    int r = check_adopted(request, in, *fd, &st);
+    uint32_t seals;
+    int r = check_adopted(request, in, *fd, &st, &seals);
 
     if (r)
         return r;
-    struct buffer_spec spec = {who->uid, who->pid, (uint64_t)st.st_size, SEALBUF_INFO_ADOPTED, in->label, in->metadata};
+    struct buffer_spec spec = {
+        .owner = who->uid,
+        .creator = who->pid,
+        .size = (uint64_t)st.st_size,
+        .seals = seals,
+        .flags = SEALBUF_INFO_ADOPTED,
+        .label = in->label,
+        .metadata = in->metadata,
+    };
     return enter(request, &spec, fd, &buffer, out);
 }
 

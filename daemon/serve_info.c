@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* HELLO, STAT, LIST and STATS: what there is to know. PING has its empty reply from dispatch. */
+/* HELLO, STAT and STATS: what there is to know. LIST is in listing.c, and PING has its empty reply from dispatch. */
 #include <config-build.h>
 #include <string.h>
 #include <unistd.h>
@@ -7,9 +7,6 @@
 #include "clock.h"
 #include "serve.h"
 #include "target.h"
-
-/* Names looked at for one page of LIST: so many take some hundred microseconds, whoever's they are. */
-#define NAMES_PER_PAGE 1024u
 
 int serve_hello(struct request *request, const union request_record *record, union reply_record *out)
 {
@@ -36,102 +33,7 @@ int serve_stat(struct request *request, const union request_record *in, union re
     struct target target;
     int r = target_find(request, &in->target, ACCESS_READ, &target);
 
-    return r ? r : target_describe(request, &target, DESCRIBE_ALL, &out->buffer);
-}
-
-static bool starts_with(struct span text, struct span prefix)
-{
-    return text.length >= prefix.length && memcmp(text.data, prefix.data, prefix.length) == 0;
-}
-
-/* Whether no name from here on can be wanted: names are in order of owner and then of text. */
-static bool past_the_end(const struct name *name, const struct list_request *in, uid_t owner)
-{
-    if (in->flags & SEALBUF_LIST_ALL_OWNERS)
-        return false;
-    if (name->owner != owner)
-        return true;
-    struct span text = name_text(name);
-    uint32_t common = text.length < in->prefix.length ? text.length : in->prefix.length;
-    return common && memcmp(text.data, in->prefix.data, common) > 0;
-}
-
-/* The first name of the page. */
-static struct name *first_name(struct request *request, const struct list_request *in, uid_t owner)
-{
-    struct registry *registry = &request->broker->registry;
-
-    if (in->after.length)
-        return registry_after(registry, in->flags & SEALBUF_LIST_ALL_OWNERS ? in->after_owner : owner, in->after);
-    if (in->flags & SEALBUF_LIST_ALL_OWNERS)
-        return registry_after(registry, 0, (struct span){"", 0});
-    struct name *name = registry_find(registry, owner, in->prefix);
-    return name ? name : registry_after(registry, owner, in->prefix);
-}
-
-/* Adds a name to the page. False: there is no room. A name that cannot be described is passed over. */
-static bool add_name(struct request *request, struct name *name)
-{
-    struct target target = {name->buffer, name};
-    struct buffer_record out = {0};
-
-    if (target_describe(request, &target, DESCRIBE_NAME, &out))
-        return true;
-    if (record_encode(&buffer_record_schema, &request->reply, &out))
-        return false;
-    request->replies++;
-    return true;
-}
-
-static bool may_list(struct request *request, const struct name *name)
-{
-    struct peer *peer = request->peer;
-    return name_allows(name, &peer->who, peer->socket, ACCESS_READ);
-}
-
-/*
- * Writes names until the page is full; *last is the last one that was looked at, and *more tells whether others may
- * come behind it.
- */
-static void fill_page(struct request *request, const struct list_request *in, struct name **last, bool *more)
-{
-    uid_t owner = in->owner == SEALBUF_OWNER_SELF ? request->peer->who.uid : in->owner;
-    uint32_t limit = in->limit ? in->limit : UINT32_MAX;
-    struct name *name = first_name(request, in, owner);
-    unsigned looked_at = 0;
-
-    *last = NULL;
-    for (; name && !past_the_end(name, in, owner); name = registry_next(name)) {
-        if (looked_at++ >= NAMES_PER_PAGE || request->replies > limit || request->replies > SEALBUF_MAX_RECORDS - 1)
-            break;
-        if (starts_with(name_text(name), in->prefix) && may_list(request, name) && !add_name(request, name))
-            break;
-        *last = name;
-    }
-    *more = name && !past_the_end(name, in, owner) && *last;
-}
-
-int serve_list(struct request *request, const union request_record *record)
-{
-    struct writer page_writer = request->reply;
-    struct page page = {0};
-    struct name *last;
-    bool more;
-
-    /* The page record comes first, but is known last: its place is kept, at its greatest length. */
-    request->reply.used += RECORD_HEADER_SIZE + page_schema.fixed_size + SEALBUF_MAX_NAME;
-    size_t names_at = request->reply.used;
-    request->replies = 1;
-    fill_page(request, &record->list, &last, &more);
-    if (more) {
-        page.more = 1;
-        page.next_owner = last->owner;
-        page.next = name_text(last);
-    }
-    record_encode(&page_schema, &page_writer, &page);
-    memmove(request->reply.buffer + page_writer.used, request->reply.buffer + names_at, request->reply.used - names_at);
-    request->reply.used -= names_at - page_writer.used;
-    return 0;
+    return r ? r : target_describe(request, &target, DESCRIBE_ALL, SEALBUF_SEALS_ALL, &out->buffer);
 }
 
 static void own_account(struct request *request, struct stats_reply *out)

@@ -81,7 +81,7 @@ int serve_get(struct request *request, const union request_record *record, union
 
     if (r)
         return r;
-    r = target_describe(request, &target, in->flags & SEALBUF_GET_DETAILS ? DESCRIBE_ALL : DESCRIBE_SHORT,
+    r = target_describe(request, &target, in->flags & SEALBUF_GET_DETAILS ? DESCRIBE_ALL : DESCRIBE_SHORT, in->seals,
                         &out->buffer);
     if (r)
         return r;

@@ -73,14 +73,14 @@ static void describe_name(const struct name *name, enum description description,
         out->name = name_text(name);
 }
 
-int target_describe(struct request *request, const struct target *target, enum description description,
+int target_describe(struct request *request, const struct target *target, enum description description, uint32_t seals,
                     struct buffer_record *out)
 {
     struct buffer *buffer = target->buffer;
     struct limit_met met;
     int r;
 
-    r = buffer_seals(buffer, &out->seals);
+    r = buffer_seals(buffer, seals, &out->seals);
     if (r < 0)
         return refuse(request, SEALBUF_ERR_INTERNAL, "the seals cannot be read: %s", strerror(-r));
     r = 0;

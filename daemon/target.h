@@ -22,8 +22,8 @@ enum description {
     DESCRIBE_ALL,   /* and metadata */
 };
 
-/* Fills in everything but status, descriptors and text. 0, or a refusal. */
-int target_describe(struct request *request, const struct target *target, enum description description,
+/* Fills in everything but status, descriptors and text; `seals` as buffer_seals' of interest. 0, or a refusal. */
+int target_describe(struct request *request, const struct target *target, enum description description, uint32_t seals,
                     struct buffer_record *out);
 
 #endif

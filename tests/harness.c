@@ -217,6 +217,9 @@ void broker_start(struct broker *started, const char *const *arguments)
         become_broker(started, ready[1], arguments);
     close(ready[1]);
     ssize_t n = read(ready[0], &newline, 1);
+    char more; /* never comes: but the end does, once the broker has closed its side, and has its usual descriptors */
+    while (n == 1 && read(ready[0], &more, 1) > 0)
+        ;
     close(ready[0]);
     if (n != 1 || newline != '\n') {
         show_log(started);

@@ -17,7 +17,7 @@ enum bare_operation {
     BARE_PING,    /* nothing */
     BARE_CREATE,  /* memfd_create, ftruncate, F_ADD_SEALS SHRINK|GROW, fchmod 0444; ships the read-write descriptors */
     BARE_HELD,    /* ships the descriptors that are held */
-    BARE_GET,     /* open of /proc/self/fd/N, read-only; ships the new descriptors; close */
+    BARE_GET,     /* openat of N in /proc/self/fd, read-only; ships the new descriptors; close */
     BARE_SEAL,    /* F_ADD_SEALS */
     BARE_PUBLISH, /* F_GET_SEALS */
     BARE_DROP,    /* close */

@@ -104,8 +104,9 @@ def others_hands(broker, _):
             client.remove('mine')
             return results
 
-    equal(in_child(intrude, BOB, BOB), ['DENIED', 'DENIED', 'DENIED', 'DENIED', 'NOT_FOUND', 'NOT_FOUND', 'OK', published,
-                                        True], 'what another uid is told')
+    equal(in_child(intrude, BOB, BOB),
+          ['DENIED', 'DENIED', 'DENIED', 'DENIED', 'NOT_FOUND', 'NOT_FOUND', 'OK', published, True],
+          'what another uid is told')
 
     def unchanged():
         with broker.connect() as client:
@@ -128,19 +129,10 @@ def unpublished_of_others(broker, _):
             return [outcome(lambda: client.get(id=buffer)), outcome(lambda: client.stat(id=buffer)),
                     outcome(lambda: client.remove(id=buffer)), outcome(lambda: client.seal(buffer, WRITE))]
 
-    def hold():
-        with broker.connect() as client:
-            buffer = client.create(1)
-            os.close(buffer['fd'])
-            return in_other(buffer['id'])
-
-    def in_other(buffer):
-        return in_child(lambda: attempt(buffer), BOB, BOB)
-
     with broker.connect() as client:  # root's, as only root can become another one
         buffer = client.create(1)
         os.close(buffer['fd'])
-        equal(in_other(buffer['id']), ['DENIED'] * 4, 'another uid')
+        equal(in_child(lambda: attempt(buffer['id']), BOB, BOB), ['DENIED'] * 4, 'another uid')
 
 
 @suite.test
@@ -183,7 +175,8 @@ def quotas(*_):
             with refused('LIMIT'):
                 client.create(0)
             if os.geteuid() == 0:
-                equal(in_child(lambda: outcome(lambda: broker.connect().create(30 * 1024)), BOB, BOB), 'OK', 'another uid')
+                equal(in_child(lambda: outcome(lambda: broker.connect().create(30 * 1024)), BOB, BOB), 'OK',
+                      'another uid')
             client.remove(id=big['id'])
             again = client.create(40 * 1024)
             for i in range(3):
@@ -194,9 +187,8 @@ def quotas(*_):
             client.remove('name/1')
             client.publish(again['id'], 'name/3')
             fd = os.memfd_create('x')
-            os.ftruncate(fd, 41 * 1024)
+            os.ftruncate(fd, 4096)
             with refused('LIMIT'):  # the fifth buffer is there already
-                os.ftruncate(fd, 4096)
                 client.adopt(fd)
             client.remove(id=small[1]['id'])
             os.ftruncate(fd, 41 * 1024)
@@ -262,8 +254,8 @@ def connection_limit(*_):
 def limits_and_descriptors(*_):
     """limits that add up to more than RLIMIT_NOFILE are refused in a sentence; without any, they are made to fit"""
     arguments = [SEALBUFD, '--socket', '/nonexistent/socket', '--limit', 'buffers=2000', '--limit', 'connections=100']
-    result = subprocess.run(arguments, capture_output=True, timeout=20, check=False, preexec_fn=lambda: resource.setrlimit(
-        resource.RLIMIT_NOFILE, (1024, 1024)))
+    result = subprocess.run(arguments, capture_output=True, timeout=20, check=False,
+                            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024)))
     equal(result.returncode != 0 and b'RLIMIT_NOFILE' in result.stderr, True, 'refusal: %s' % result)
     with Broker(limits={resource.RLIMIT_NOFILE: 1024}) as broker, broker.connect() as client:
         stats = client.stats()

@@ -14,6 +14,8 @@ SEALBUFD=${SEALBUFD:-$builddir/sealbufd}
 ctl=$(readlink -f -- "${SEALBUFCTL:-$builddir/sealbufctl}")
 PYTHON=${PYTHON:-python3}
 
+# A test that goes wrong must not take all the memory of the machine: no memfd of ours grows beyond 4 GiB.
+ulimit -f 4194304
 work=$(mktemp -d) || exit 99
 broker=
 count=0
@@ -207,6 +209,18 @@ test_help() {
     expect 0 "-V" "$ctl" -V
 }
 
+test_manual() {
+    local manual option status
+    manual=$(dirname "${BASH_SOURCE[0]}")/../../docs/sealbufctl.1
+
+    for option in $("$ctl" --help | grep -oE '^ +(-.,)? *--[a-z]+' | grep -oE '[a-z]+$'); do
+        check "the manual has --$option" grep -Eq "^\.It .*Fl -$option( |\$)" "$manual"
+    done
+    for status in 0 1 2 3 4 5 6 7 126 127; do
+        check "the manual has exit status $status" grep -qx ".It $status" "$manual"
+    done
+}
+
 # Somebody listens, but it is no broker: it hangs up at once.
 hang_up() {
     "$PYTHON" - "$work/liar" <<'END' &
@@ -365,7 +379,9 @@ test_replace() {
     expect 6 "a name that exists is status 6" "$ctl" put again "$work/4097"
     says err "'again': the name is bound already; .*--replace" "... and the remedy is named"
     check "... and keeps its content" holds again "$work/1"
-    expect 6 "... found out before an endless stream is read" sh -c 'yes | timeout 20 "$1" put again' - "$ctl"
+    mkfifo "$work/silent"
+    expect 6 "... found out before the content is waited for" \
+        sh -c 'timeout 10 "$1" put again 0<>"$2"' - "$ctl" "$work/silent"
     expect 0 "put --replace" "$ctl" put again "$work/4097" --replace
     check "... replaces the content" holds again "$work/4097"
     check "... and raises the generation" is_field again "j['generation']" 2
@@ -556,6 +572,9 @@ test_output_errors() {
     done
     expect 1 "a closed standard output" sh -c '"$1" list >&-' - "$ctl"
     says err "cannot write to standard output: Bad file descriptor; " "... is an error that says so"
+    expect 1 "get -o with a closed standard output" sh -c '"$1" get file/1 -o "$2" --json >&-' - "$ctl" "$work/got"
+    says err "cannot write to standard output: Bad file descriptor; " "... takes nothing else for it"
+    check "... and the file is complete" cmp "$work/got" "$work/1"
     expect 1 "get to a reader that has gone" closed_pipe "$ctl" get file/64M
     silent err "... is no news"
     expect 1 "list to a reader that has gone" closed_pipe sh -c 'sleep 0.2; exec "$1" list' - "$ctl"
@@ -594,7 +613,7 @@ test_unsealed() {
     "$ctl" put shrinking "$work/64M" --seals none
     expect 1 "a buffer that shrinks while get copies it" get_around shrinking change shrinking truncate -s 1000000 {}
     says err "'shrinking': it shrank while it was copied, .* of 67108864 bytes; " "... is an error that says so"
-    printf '%32768s' | tr ' ' a >"$work/a"
+    printf '%32768s' '' | tr ' ' a >"$work/a"
     "$ctl" put changing "$work/a" --seals none
     expect 0 "a buffer that changes once get has read it" get_around changing \
         change changing dd if=/dev/zero of={} conv=notrunc status=none bs=32768 count=1
@@ -900,6 +919,7 @@ print("\n".join(b["name"] for b in json.load(sys.stdin)))' <"$work/names")
 test_usage
 test_values
 test_help
+test_manual
 test_unreachable
 make_contents
 start_broker || echo "Bail out! the broker does not start: $(head -n 3 "$work/broker.log")"

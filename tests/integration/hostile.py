@@ -178,10 +178,12 @@ def frames(broker, _):
         equal(client.stats()['uid_buffers'], 0, 'buffers')
 
 
-BAD_NAMES = ['/', '/a', 'a/', 'a//b', '.', '..', '../a', 'a/..', 'a/../b', './a', '../../etc/passwd', 'a\0b', 'a\n', '\x1b[2J',
-             '\x7f', b'\xc2\x85', b'\xff', b'\xc0\xaf', b'\xed\xa0\x80', b'\xe2\x82', 'n' * 256, 'n' * 4000, b'\xc3' * 10]
+BAD_NAMES = ['/', '/a', 'a/', 'a//b', '.', '..', '../a', 'a/..', 'a/../b', './a', '../../etc/passwd', 'a\0b', 'a\n',
+             '\x1b[2J', '\x7f', b'\xc2\x85', b'\xff', b'\xc0\xaf', b'\xed\xa0\x80', b'\xe2\x82', 'n' * 256, 'n' * 4000,
+             b'\xc3' * 10]
 BAD_LABELS = ['l' * 250, 'l' * 5000, 'a\0', '\n', '\x1b', b'\x80', b'\xff\xfe']
-BAD_METADATA = [b'k=' + b'x' * 4094 + b'\0', b'k', b'k=v', b'=v\0', b'\0', b'k=v\0\0', b'k\0', b'k=v\0x', b'\n=\0', b'\xff=\0']
+BAD_METADATA = [b'k=' + b'x' * 4094 + b'\0', b'k', b'k=v', b'=v\0', b'\0', b'k=v\0\0', b'k\0', b'k=v\0x', b'\n=\0',
+                b'\xff=\0']
 FIELDS = [
     (wire.CREATE, 'size', 'SIZE', [1 << 63, (1 << 64) - 1]),
     (wire.CREATE, 'seals', 'SEALS', [0x40, 1 << 31, 0xffffffff]),
@@ -244,9 +246,11 @@ def values_out_of_reach(broker, _):
              (one(wire.CREATE, huge_shift=21), 'FLAGS'),
              (one(wire.SEAL, id=0), 'TARGET'), (one(wire.SEAL, id=(1 << 64) - 1), 'NOT_FOUND'),
              (one(wire.PUBLISH, id=0, name='x'), 'TARGET'), (one(wire.PUBLISH, id=1 << 63, name='x'), 'NOT_FOUND'),
-             (one(wire.GET), 'TARGET'), (one(wire.GET, id=1, name='x'), 'TARGET'), (one(wire.GET, name='x'), 'NOT_FOUND'),
+             (one(wire.GET), 'TARGET'), (one(wire.GET, id=1, name='x'), 'TARGET'),
+             (one(wire.GET, name='x'), 'NOT_FOUND'),
              (one(wire.GET, name='x', owner=0xfffffffe), 'NOT_FOUND'), (one(wire.GET, id=(1 << 64) - 1), 'NOT_FOUND'),
-             (one(wire.STAT), 'TARGET'), (one(wire.STAT, id=1, name='x'), 'TARGET'), (one(wire.STAT, id=9), 'NOT_FOUND'),
+             (one(wire.STAT), 'TARGET'), (one(wire.STAT, id=1, name='x'), 'TARGET'),
+             (one(wire.STAT, id=9), 'NOT_FOUND'),
              (one(wire.REMOVE), 'TARGET'), (one(wire.REMOVE, id=1, name='x'), 'TARGET'),
              (one(wire.REMOVE, name='...'), 'NOT_FOUND'), (one(wire.REMOVE, id=1 << 40), 'NOT_FOUND')]
     with Broker() as fresh, fresh.connect() as client:
@@ -260,8 +264,7 @@ def values_out_of_reach(broker, _):
         os.close(client.create(0)['fd'])
         client.send(one(wire.PUBLISH, id=1))
         with client.receive() as reply:
-            equal((reply.name(), reply.records[0]['status']) in (('NAME', wire.CODE['NAME']), ('OK', wire.CODE['NAME'])),
-                  True, 'an empty name')
+            equal(wire.NAME_OF.get(reply.records[0]['status']), 'NAME', 'status for an empty name')
     with broker.connect() as client:
         page, records = client.list_page(owner=0xfffffffe, after='z' * 255, after_owner=0xffffffff)
         equal((page['more'], records), (0, []), 'a page of nobody\'s')
@@ -306,16 +309,20 @@ def drain(client):
 
 @suite.test
 def noise(broker, bystander):
-    """10,000 random messages, half of them nearly valid, some with descriptors: everybody else is served all the while"""
+    """10,000 random messages, most of them nearly valid, some with descriptors: the others are served all the while"""
     random_ = random.Random(20250101)
-    seeds = [hello(), PING, encode_message(wire.STATS, serial=1), one(wire.CREATE, size=4096, label='noise', metadata=b'a=b\0'),
-             one(wire.SEAL, id=3, seals=8), one(wire.ADOPT, seals=2), one(wire.PUBLISH, id=2, name='noise/a', mode=0o600),
-             one(wire.PUBLISH, id=2, seals=14, name='noise/b', flags=1), one(wire.GET, name='noise/a'), one(wire.GET, id=2),
-             one(wire.REMOVE, name='noise/a'), one(wire.REMOVE, id=5), one(wire.STAT, id=2), one(wire.LIST, prefix='noise')]
+    seeds = [hello(), PING, encode_message(wire.STATS, serial=1),
+             one(wire.CREATE, size=4096, label='noise', metadata=b'a=b\0'), one(wire.SEAL, id=3, seals=8),
+             one(wire.ADOPT, seals=2), one(wire.PUBLISH, id=2, name='noise/a', mode=0o600),
+             one(wire.PUBLISH, id=2, seals=14, name='noise/b', flags=1), one(wire.GET, name='noise/a'),
+             one(wire.GET, id=2), one(wire.REMOVE, name='noise/a'), one(wire.REMOVE, id=5), one(wire.STAT, id=2),
+             one(wire.LIST, prefix='noise')]
     fds = [os.memfd_create('noise', os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), os.open('/dev/null', os.O_RDWR)]
     client = broker.connect()
     for i in range(10000):
-        data = mutate(random_, random_.choice(seeds)) if random_.random() < 0.8 else random_.randbytes(random_.randrange(300))
+        data = random_.randbytes(random_.randrange(300))
+        if random_.random() < 0.8:
+            data = mutate(random_, random_.choice(seeds))
         sent = random_.choices(fds, k=random_.choice((1, 1, 2, 5, 253))) if random_.random() < 0.1 else []
         try:
             client.send(data, sent)

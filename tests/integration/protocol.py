@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Does what docs/protocol.md says, with a client that was written from that page alone."""
-import contextlib
 import errno
 import fcntl
 import mmap
@@ -12,7 +11,7 @@ import time
 
 import sealbuf_wire as wire
 from sealbuf_wire import EXEC, FUTURE_WRITE, GROW, IMMUTABLE, SEAL_SEAL, SHRINK, WRITE
-from testbed import (Suite, access_mode_of, birth_seals, equal, eventually, os_error, refused, seals_of)
+from testbed import Suite, access_mode_of, birth_seals, equal, fetch, make, os_error, refused, seals_of
 
 suite = Suite()
 TOP = os.environ.get('srcdir') or os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', '..')
@@ -23,25 +22,6 @@ def example(name):
     with open(os.path.join(TOP, 'docs', 'protocol.md'), encoding='utf-8') as page:
         words = re.search('```%s\n(.*?)```' % name, page.read(), re.S).group(1).split()
     return words
-
-
-def make(client, content, name=None, **publish):
-    """A buffer with this content, published if it gets a name."""
-    buffer = client.create(len(content))
-    equal(os.pwrite(buffer['fd'], content, 0), len(content), 'bytes written')
-    os.close(buffer.pop('fd'))
-    if name:
-        buffer.update(client.publish(buffer['id'], name, **publish))
-    return buffer
-
-
-def fetch(client, name='', **values):
-    """Gets a buffer and returns its record and its content."""
-    buffer = client.get(name, **values)
-    try:
-        return buffer, os.pread(buffer['fd'], buffer['size'] + 1, 0)
-    finally:
-        os.close(buffer['fd'])
 
 
 @suite.test
@@ -134,7 +114,8 @@ def birth(broker, _):
              ({'flags': wire.CREATE_SHRINKABLE}, default & ~SHRINK),
              ({'flags': wire.CREATE_GROWABLE | wire.CREATE_SHRINKABLE}, default & ~(GROW | SHRINK)),
              ({'flags': wire.CREATE_GROWABLE, 'seals': GROW}, default),
-             ({'seals': WRITE}, default | WRITE), ({'seals': FUTURE_WRITE | SEAL_SEAL}, default | FUTURE_WRITE | SEAL_SEAL),
+             ({'seals': WRITE}, default | WRITE),
+             ({'seals': FUTURE_WRITE | SEAL_SEAL}, default | FUTURE_WRITE | SEAL_SEAL),
              ({'flags': wire.CREATE_EXECUTABLE}, default & ~EXEC)]
     with broker.connect() as client:
         for values, seals in cases:
@@ -243,58 +224,6 @@ def pipeline(broker, _):
 
 
 @suite.test
-def publish(broker, _):
-    """PUBLISH: EXISTS, replace, generation, several names, VERIFY, seals applied"""
-    with broker.connect() as client, broker.connect() as other:
-        first, second = make(client, b'one'), make(client, b'two')
-        equal(client.publish(first['id'], 'publish')['generation'], 1, 'generation')
-        with refused('EXISTS'):
-            client.publish(second['id'], 'publish')
-        equal(fetch(other, 'publish')[1], b'one', 'content')
-        kept = other.get('publish')
-        equal(client.publish(second['id'], 'publish', flags=wire.PUBLISH_REPLACE)['generation'], 2, 'generation')
-        buffer, content = fetch(other, 'publish')
-        equal((content, buffer['generation']), (b'two', 2), 'after the replacement')
-        equal(os.pread(kept['fd'], 9, 0), b'one', 'what a reader keeps')
-        os.close(kept['fd'])
-        with refused('NOT_FOUND'):
-            client.stat(id=first['id'])
-        client.publish(second['id'], 'publish/alias')
-        client.remove('publish')
-        equal(fetch(other, 'publish/alias')[1], b'two', 'content by its second name')
-        with refused('NOT_SEALED'):
-            client.publish(second['id'], 'publish/verified', seals=WRITE, flags=wire.PUBLISH_VERIFY)
-        with refused('NOT_FOUND'):
-            client.get('publish/verified')
-        equal(client.publish(second['id'], 'publish/sealed', seals=WRITE)['seals'], birth_seals() | WRITE, 'seals')
-        client.publish(second['id'], 'publish/verified', seals=IMMUTABLE, flags=wire.PUBLISH_VERIFY)
-        equal(len(client.list(prefix='publish')), 3, 'names')
-        client.remove(id=second['id'])
-        equal(client.list(prefix='publish'), [], 'names left after removal by id')
-
-
-@suite.test
-def publish_nothing_unsealed(broker, _):
-    """a PUBLISH whose seals are not to be had publishes nothing, and the name stays bound as it was"""
-    with broker.connect() as client:
-        make(client, b'before', 'fail-closed')
-        buffer = client.create(4096)
-        with mmap.mmap(buffer['fd'], 4096) as mapping:
-            with refused('BUSY'):
-                client.publish(buffer['id'], 'fail-closed', seals=WRITE, flags=wire.PUBLISH_REPLACE)
-            mapping[:5] = b'later'
-            equal(fetch(client, 'fail-closed')[1], b'before', 'content')
-            equal(seals_of(buffer['fd']), birth_seals(), 'seals: all or none')
-            client.publish(buffer['id'], 'fail-closed', seals=FUTURE_WRITE, flags=wire.PUBLISH_REPLACE)
-            mapping[:5] = b'still'
-        equal(fetch(client, 'fail-closed', seals=FUTURE_WRITE)[1][:5], b'still', 'content')
-        equal(client.publish(buffer['id'], 'fail-closed', seals=WRITE, flags=wire.PUBLISH_REPLACE)['generation'], 3,
-              'generation')
-        os.close(buffer['fd'])
-        client.remove('fail-closed')
-
-
-@suite.test
 def get(broker, _):
     """GET: by id and by name, required seals, WRITABLE, DETAILS, TARGET"""
     with broker.connect() as client, broker.connect() as other:
@@ -378,7 +307,8 @@ def stat_and_stats(broker, _):
         equal((info['name'], info['flags'], info['generation'], info['published_ns']), ('', 0, 0, 0), 'unpublished')
         client.publish(buffer['id'], 'stat/name', mode=0o604)
         info = client.stat('stat/name')
-        equal((info['id'], info['size'], info['allocated'], info['descriptors']), (buffer['id'], 8192, 4096, 0), 'sizes')
+        equal((info['id'], info['descriptors']), (buffer['id'], 0), 'id, descriptors')
+        equal((info['size'], info['allocated']), (8192, 4096), 'sizes')
         equal((info['name'], info['label'], info['metadata']), ('stat/name', 'stat', b'some=thing\0'), 'strings')
         equal((info['mode'], info['owner'], info['group']), (0o604, os.geteuid(), os.getegid()), 'rights')
         equal((info['creator_pid'], info['generation']), (os.getpid(), 1), 'creator, generation')
@@ -414,57 +344,6 @@ def too_big(broker, _):
 
 
 @suite.test
-def list_names(broker, _):
-    """LIST: order, prefix, pages of any length, over many names"""
-    names = sorted(['list/%04d' % i for i in range(700)] + ['list', 'lisu', 'list/ä/ö'], key=str.encode)
-    with broker.connect() as client:
-        buffer = make(client, b'')
-        for i in range(0, len(names), 250):
-            with client.call(wire.PUBLISH, [{'id': buffer['id'], 'name': n, 'mode': 0o600}
-                                            for n in names[i:i + 250]]) as reply:
-                equal({record['status'] for record in reply.records}, {0}, 'statuses')
-        equal([r['name'] for r in client.list()], names, 'all')
-        equal([r['name'] for r in client.list(flags=wire.LIST_ALL_OWNERS)], names, 'of all owners')
-        equal([r['name'] for r in client.list(prefix='list/')], [n for n in names if n.startswith('list/')], 'prefix')
-        equal([r['name'] for r in client.list(prefix='list/\u00e4'.encode()[:-1])], ['list/ä/ö'], 'half a character')
-        equal(client.list(prefix='nothing'), [], 'nothing')
-        equal([r['name'] for r in client.list(limit=7)], names, 'in pages of 7')
-        page, records = client.list_page(limit=7)
-        equal((page['more'], len(records)), (1, 7), 'first page')
-        page, records = client.list_page(limit=7, after=names[-3])
-        equal((page['more'], [r['name'] for r in records]), (0, names[-2:]), 'last page')
-        page, records = client.list_page(limit=1000)
-        equal((page['more'], len(records) > 100), (1, True), 'a full page')
-        equal(records[0]['metadata'] + bytes(records[0]['descriptors']), b'', 'no metadata, no descriptors')
-        client.remove(id=buffer['id'])
-
-
-@suite.test
-def lifetime(broker, _):
-    """unpublished buffers end with their connection; published ones stay; ids are never used again"""
-    with broker.connect() as watcher:
-        with broker.connect() as client:
-            private, public = make(client, b'private'), make(client, b'public', 'lifetime')
-            dropped = make(client, b'dropped')
-            client.remove(id=dropped['id'])
-            with refused('NOT_FOUND'):
-                client.get(id=dropped['id'])
-            equal(fetch(watcher, id=private['id'])[1], b'private', 'while its connection lives')
-
-        def gone():
-            try:
-                watcher.stat(id=private['id'])
-            except wire.Refused as error:
-                return error.name == 'NOT_FOUND'
-            return False
-
-        eventually(gone, what='the unpublished buffer is dropped')
-        equal(fetch(watcher, 'lifetime')[1], b'public', 'content')
-        equal(make(watcher, b'')['id'] > public['id'], True, 'a later id is higher')
-        watcher.remove('lifetime')
-
-
-@suite.test
 def extension(broker, _):
     """a shorter fixed part is zero-extended; a longer one is taken if its end is zero, else RESERVED"""
     full = wire.encode_record(wire.CREATE_REQUEST, {'size': 0x1234})
@@ -485,23 +364,6 @@ def extension(broker, _):
 
 def struct_of(number):
     return number.to_bytes(4, 'little')
-
-
-@suite.test
-def utf8_names(broker, _):
-    """names of 1 and 255 bytes, in any script, and metadata of 4096 bytes, come back as they were"""
-    names = ['x', 'n' * 255, 'é' * 127, '名/前', '...', '.a', 'a..b', ' ', '-rf', '𝄞/' + 'z' * 250]
-    metadata = b'k=' + b'\xff' * 4093 + b'\0'
-    with broker.connect() as client:
-        buffer = client.create(1, metadata=metadata, label='l' * 249)
-        os.close(buffer['fd'])
-        with contextlib.ExitStack() as removals:
-            for name in names:
-                client.publish(buffer['id'], name)
-                removals.callback(client.remove, name)
-                info = client.stat(name)
-                equal((info['name'], info['metadata'], info['label']), (name, metadata, 'l' * 249), 'strings')
-            equal([r['name'] for r in client.list()], sorted(names, key=str.encode), 'list')
 
 
 if __name__ == '__main__':

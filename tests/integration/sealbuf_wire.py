@@ -26,9 +26,12 @@ GET_WRITABLE, GET_DETAILS = 1, 2
 LIST_ALL_OWNERS = 1
 INFO_PUBLISHED, INFO_ADOPTED, INFO_EXECUTABLE, INFO_HUGE = 1, 2, 4, 8
 
-ERRORS = ('MALFORMED VERSION OPCODE RESERVED HELLO DESCRIPTORS TOO_BIG FLAGS SIZE NAME LABEL METADATA SEALS MODE TARGET '
-          'NOT_MEMFD ACCESS_MODE NOT_SEALED SEALED BUSY NOT_FOUND EXISTS DENIED LIMIT MEMORY TABLE_FULL UNSUPPORTED '
-          'STOPPING INTERNAL').split()
+ERRORS = '''
+    MALFORMED VERSION OPCODE RESERVED HELLO DESCRIPTORS TOO_BIG
+    FLAGS SIZE NAME LABEL METADATA SEALS MODE TARGET
+    NOT_MEMFD ACCESS_MODE NOT_SEALED SEALED BUSY
+    NOT_FOUND EXISTS DENIED
+    LIMIT MEMORY TABLE_FULL UNSUPPORTED STOPPING INTERNAL'''.split()
 CODE = {name: 5001 + i for i, name in enumerate(ERRORS)}
 NAME_OF = {code: name for name, code in CODE.items()}
 
@@ -260,12 +263,15 @@ class Client:
     def finish(self, serial=None):
         """Receives a reply; raises Refused where the whole request was."""
         message = self.receive()
-        if serial is not None and message.serial != serial:
+        try:
+            # Serial 0 is no reply, but the refusal of the connection.
+            if serial is not None and message.serial != serial and not (message.serial == 0 and message.status):
+                raise ValueError('the reply to %d came, not to %d' % (message.serial, serial))
+            if message.status:
+                raise Refused(message.status, message.text)
+        except BaseException:
             message.close()
-            raise ValueError('the reply to %d came, not to %d' % (message.serial, serial))
-        if message.status:
-            message.close()
-            raise Refused(message.status, message.text)
+            raise
         return message
 
     def call(self, opcode, records=(), fds=()):

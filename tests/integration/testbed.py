@@ -5,6 +5,7 @@ Around every test of a Suite: the broker has as many descriptors as before, it a
 process has as many descriptors as before, and a bystander, connected all the time, is served at once.
 """
 import contextlib
+import ctypes
 import fcntl
 import os
 import pickle
@@ -26,6 +27,7 @@ TEST_SECONDS = 120
 # An answer that comes later than this was held up by something. Generous: sanitizers and busy machines are slow, and
 # what the tests look for takes seconds or for ever.
 PROMPT_SECONDS = 2.0
+PR_SET_PDEATHSIG = 1
 
 
 class Skip(Exception):
@@ -103,7 +105,9 @@ class Broker:
                 os.setgroups([])
                 os.setresgid(uid, uid, uid)
                 os.setresuid(uid, uid, uid)
+            libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # should the test be killed
 
+        libc = ctypes.CDLL(None)
         if uid is not None:
             os.chown(self.directory, uid, uid)
 
@@ -255,13 +259,14 @@ class Suite:
         return function
 
     def run_one(self, function, broker, bystander):
+        eventually(lambda: bystander.accounts()['jobs'] == 0, what='the workers have come to rest')
         own, descriptors, accounts = own_descriptors(), broker.descriptors(), bystander.accounts()
         function(broker, bystander)
         bystander.served()
         eventually(lambda: bystander.accounts() == accounts,
                    what=lambda: 'accounts %r, before the test %r' % (bystander.accounts(), accounts))
         eventually(lambda: broker.descriptors() == descriptors,
-                   what=lambda: '%d descriptors of the broker, before the test %d' % (broker.descriptors(), descriptors))
+                   what=lambda: '%d descriptors, %d before the test' % (broker.descriptors(), descriptors))
         equal(own_descriptors(), own, 'descriptors of this process')
 
     def report(self, number, function, broker, bystander):
@@ -348,9 +353,46 @@ def in_child(function, uid=None, gid=None, groups=()):
     return value
 
 
+@contextlib.contextmanager
+def process(function):
+    """A process that runs function(), and is killed with SIGKILL at the end of the block, if not before."""
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            signal.alarm(TEST_SECONDS)
+            function()
+        finally:
+            os._exit(0)
+    try:
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
 def need_root():
     if os.geteuid() != 0:
         raise Skip('needs root, for clients of other uids')
+
+
+def make(client, content, name=None, **publish):
+    """A buffer with this content, published if it gets a name."""
+    buffer = client.create(len(content))
+    equal(os.pwrite(buffer['fd'], content, 0), len(content), 'bytes written')
+    os.close(buffer.pop('fd'))
+    if name:
+        buffer.update(client.publish(buffer['id'], name, **publish))
+    return buffer
+
+
+def fetch(client, name='', **values):
+    """Gets a buffer and returns its record and its content."""
+    buffer = client.get(name, **values)
+    try:
+        return buffer, os.pread(buffer['fd'], buffer['size'] + 1, 0)
+    finally:
+        os.close(buffer['fd'])
 
 
 def seals_of(fd):

@@ -384,105 +384,6 @@ START_TEST(seals_all_or_none)
 }
 END_TEST
 
-/* What a client might send instead of a memfd; -1 where this machine has none. */
-static int shm_file(void)
-{
-    int fd = shm_open("/sealbuf-unit-test", O_RDWR | O_CREAT | O_EXCL, 0600);
-
-    shm_unlink("/sealbuf-unit-test");
-    return fd;
-}
-
-static int secret_memory(void)
-{
-#ifdef SYS_memfd_secret
-    return (int)syscall(SYS_memfd_secret, O_CLOEXEC);
-#else
-    return -1;
-#endif
-}
-
-static int pipe_end(void)
-{
-    int pipes[2];
-
-    if (pipe(pipes) < 0)
-        return -1;
-    close(pipes[1]);
-    return pipes[0];
-}
-
-static int file_on_disk(void)
-{
-    return open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-}
-
-static int directory(void)
-{
-    return open("/dev/shm", O_RDONLY | O_CLOEXEC);
-}
-
-static int null_device(void)
-{
-    return open("/dev/null", O_RDWR | O_CLOEXEC);
-}
-
-static int (*const impostors[])(void) = {shm_file, secret_memory, pipe_end, file_on_disk, directory, null_device};
-
-START_TEST(impostor)
-{
-    struct memfd_devices devices;
-    struct stat st;
-    int fd = impostors[_i]();
-
-    if (fd < 0)
-        test_skip("this machine has no such file");
-    ck_assert_int_eq(memfd_devices_probe(&devices), 0);
-    ck_assert_int_eq(fstat(fd, &st), 0);
-    ck_assert(!memfd_devices_contain(&devices, st.st_dev) || !S_ISREG(st.st_mode));
-    ck_assert(!memfd_is(fd));
-    close(fd);
-}
-END_TEST
-
-/* The reason for all this: it answers, and by its seals it cannot be told from a memfd that nobody may seal. */
-START_TEST(shm_files_answer)
-{
-    int fd = shm_file();
-
-    if (fd < 0)
-        test_skip("no /dev/shm");
-    ck_assert_uint_eq(seals_of(fd), F_SEAL_SEAL);
-    close(fd);
-}
-END_TEST
-
-static const struct memfd_spec kinds[] = {
-    {.size = 0},
-    {.size = 4096, .seals = SEALBUF_SEALS_IMMUTABLE},
-    {.exec = 1},
-    {.no_seal = 1},
-    {.huge = 1},
-    {.huge = 1, .huge_shift = 21},
-    {.huge = 1, .huge_shift = 30},
-};
-
-START_TEST(memfds_are_known)
-{
-    struct memfd_devices devices;
-    struct stat st;
-
-    int fd = memfd_create_spec(&kinds[_i]);
-    if (fd < 0)
-        test_skip("this machine has no such memfd");
-    ck_assert_int_eq(memfd_devices_probe(&devices), 0);
-    ck_assert_int_eq(fstat(fd, &st), 0);
-    ck_assert(memfd_devices_contain(&devices, st.st_dev));
-    ck_assert(memfd_is(fd));
-    close(fd);
-}
-END_TEST
-
 START_TEST(known_on_other_kernels)
 {
     struct memfd_devices devices;
@@ -502,7 +403,7 @@ int main(void)
 {
     Suite *suite = suite_create("memfd");
     TCase *create = harness_tcase(suite, "create"), *kernels = harness_tcase(suite, "kernels"),
-          *examine = harness_tcase(suite, "examine"), *devices = harness_tcase(suite, "devices");
+          *examine = harness_tcase(suite, "examine");
 
     tcase_add_test(create, plain);
     tcase_add_loop_test(create, seals_at_birth, 0, SEALBUF_SEALS_ALL + 1);
@@ -524,8 +425,5 @@ int main(void)
     tcase_add_test(examine, lease_does_not_block);
     tcase_add_test(examine, seals_of_others);
     tcase_add_test(examine, seals_all_or_none);
-    tcase_add_loop_test(devices, impostor, 0, 6);
-    tcase_add_test(devices, shm_files_answer);
-    tcase_add_loop_test(devices, memfds_are_known, 0, 7);
     return harness_run(suite);
 }
