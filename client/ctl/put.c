@@ -52,7 +52,36 @@ static int create(sealbuf_client *client, const struct options *options, const s
     return r < 0 ? report_broker(client, r, "cannot create a buffer for '%s'", options->operands[0]) : 0;
 }
 
-static int fill(const sealbuf_buffer *buffer, const struct source *source, const char *name)
+/*
+ * A stream may have no end, and a buffer that can grow has nobody in its way but the memory of this machine: so it may
+ * become as big as the broker would let it be at once.
+ */
+static int room_for_stream(sealbuf_client *client, const char *name, uint64_t *room)
+{
+    struct sealbuf_stats stats = {.struct_size = sizeof(stats)};
+
+    int r = sealbuf_stats(client, &stats);
+    if (r < 0)
+        return report_broker(client, r, "cannot put '%s'", name);
+    uint64_t left = stats.uid_bytes < stats.uid_bytes_limit ? stats.uid_bytes_limit - stats.uid_bytes : 0;
+    *room = left < stats.buffer_size_limit ? left : stats.buffer_size_limit;
+    return 0;
+}
+
+static int report_fill(const struct transfer *transfer, int r, const struct source *source, const char *name)
+{
+    if (r == -EFBIG && !transfer->failed_writing && transfer->done > transfer->most)
+        return report_failure(
+            "cannot put '%s': '%s' has more than the %llu bytes that the broker's limits leave; remove "
+            "what is not needed, or have buffer-size or uid-bytes raised",
+            name, source->name, (unsigned long long)transfer->most);
+    if (transfer->failed_writing)
+        return report_system(-r, "free memory, or raise the limits of this process (ulimit -a)",
+                             "cannot fill the buffer for '%s'", name);
+    return report_system(-r, "give a file that can be read", "cannot read '%s'", source->name);
+}
+
+static int fill(const sealbuf_buffer *buffer, const struct source *source, const char *name, uint64_t room)
 {
     struct transfer transfer = {
         .way = source->pipe          ? TRANSFER_SPLICE
@@ -62,14 +91,12 @@ static int fill(const sealbuf_buffer *buffer, const struct source *source, const
         .to = sealbuf_buffer_fd(buffer),
         .offset = source->offset,
         .size = source->size,
+        .most = room,
     };
 
     int r = transfer_run(&transfer);
-    if (r < 0 && transfer.failed_writing)
-        return report_system(-r, "free memory, or raise the limits of this process (ulimit -a)",
-                             "cannot fill the buffer for '%s'", name);
     if (r < 0)
-        return report_system(-r, "give a file that can be read", "cannot read '%s'", source->name);
+        return report_fill(&transfer, r, source, name);
     r = source_verify(source, transfer.done);
     if (r)
         return r;
@@ -123,16 +150,19 @@ int command_put(const struct options *options)
     sealbuf_client *client = NULL;
     CLEANUP(cleanup_buffer)
     sealbuf_buffer *buffer = NULL;
+    uint64_t room = 0;
 
     int r = source_open(&source, options->operand_count > 1 ? options->operands[1] : NULL);
     if (!r)
         r = broker_connect(options, &client);
     if (!r)
         r = check_name(client, options, name);
+    if (!r && source.size == TRANSFER_TO_END)
+        r = room_for_stream(client, name, &room);
     if (!r)
         r = create(client, options, &source, &buffer);
     if (!r)
-        r = fill(buffer, &source, name);
+        r = fill(buffer, &source, name, room);
     if (!r)
         r = publish(client, options, buffer);
     return r;

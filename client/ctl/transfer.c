@@ -76,11 +76,22 @@ static ssize_t move(struct transfer *transfer, size_t size)
     return 0;
 }
 
+/* How much to move next; of a stream not much more than it may be. */
+static size_t next_chunk(const struct transfer *transfer)
+{
+    uint64_t left = transfer->size - transfer->done;
+
+    if (transfer->size == TRANSFER_TO_END)
+        left = transfer->most - transfer->done + 1;
+    return left < CHUNK ? (size_t)left : CHUNK;
+}
+
 static int run(struct transfer *transfer, struct progress *progress)
 {
     while (transfer->done < transfer->size) {
-        uint64_t left = transfer->size - transfer->done;
-        ssize_t moved = move(transfer, left < CHUNK ? (size_t)left : CHUNK);
+        if (transfer->size == TRANSFER_TO_END && transfer->done > transfer->most)
+            return -EFBIG;
+        ssize_t moved = move(transfer, next_chunk(transfer));
         if (moved == 0)
             return 0;
         if (moved < 0 && errno == EINTR)

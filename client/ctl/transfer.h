@@ -23,6 +23,7 @@ struct transfer {
     int from, to;
     off_t offset;        /* where to read in `from`; -1: it is a stream, read on from where it is */
     uint64_t size;       /* how much; TRANSFER_TO_END: all there is */
+    uint64_t most;       /* of a stream: with a byte more than this it is given up, -EFBIG */
     uint64_t done;       /* how much has arrived: less than size only where the input ended before */
     bool failed_writing; /* after a failure: it was the output's */
 };

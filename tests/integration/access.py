@@ -82,6 +82,39 @@ def remove_all(broker):
 
 
 @suite.test
+def listing_tells_no_secrets(broker, _):
+    """LIST over thousands of names that one may not see tells those that one may, and no other, not even as a cursor"""
+    need_root()
+    public = ['list/%04d' % i for i in range(0, 3000, 700)]
+
+    def publish_many():
+        with broker.connect() as client:
+            buffer = client.create(0)
+            os.close(buffer['fd'])
+            for start in range(0, 3000, 200):
+                names = ['list/%04d' % i for i in range(start, start + 200)]
+                client.call(wire.PUBLISH, [{'id': buffer['id'], 'name': name,
+                                            'mode': 0o604 if name in public else 0o600} for name in names]).close()
+
+    def look():
+        found, cursors, values = [], [], {'flags': wire.LIST_ALL_OWNERS}
+        with broker.connect() as client:
+            while True:
+                page, records = client.list_page(**values)
+                found += [record['name'] for record in records]
+                if not page['more']:
+                    return found, cursors
+                cursors.append(page['next'])
+                values.update(after_owner=page['next_owner'], after=page['next'], limit=2)
+
+    in_child(publish_many, ALICE, ALICE)
+    found, cursors = in_child(look, CAROL, CAROL)
+    equal(found, public, 'names')
+    equal(set(cursors) <= set(public), True, 'cursors %r' % cursors)
+    in_child(lambda: remove_all(broker), ALICE, ALICE)
+
+
+@suite.test
 def others_hands(broker, _):
     """nobody but the owner can seal, publish, replace or remove, by name or by id"""
     need_root()

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# The manual pages say what there is: every page is clean mdoc; every public function is documented in exactly one page,
+# The documents say what there is: every page is clean mdoc; every public function is documented in exactly one page,
 # every option in its program's page, every error code with its number, cause and remedy; the defaults of the limits are
-# those that the broker computes. TAP on standard output. Wants in the environment: SEALBUFD, SEALBUFCTL, top_srcdir,
-# top_builddir.
+# those that the broker computes; every test that security.md names exists.
+#
+# TAP on standard output. Wants in the environment: SEALBUFD, SEALBUFCTL, top_srcdir, top_builddir.
 set -u
 
 : "${top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}" "${top_builddir:=$top_srcdir}"
@@ -170,6 +171,19 @@ causes_and_remedies() {
     return "$wrong"
 }
 
+# `FILE: TEST` in security.md, against the functions of that file.
+tests_of_promises() {
+    local file name wrong=0 count=0
+    # shellcheck disable=SC2016 # backticks are meant
+    while read -r file name; do
+        count=$((count + 1))
+        file=$top_srcdir/tests/integration/${file%:}
+        grep -qE "^(def $name\(|START_TEST\($name\)|$name\(\))" "$file" || { echo "there is no $name in $file" && wrong=1; }
+    done < <(grep -oE '`[a-z_]+\.(py|c|sh): [a-z_0-9]+`' "$docs/security.md" | tr -d '`' | sort -u)
+    [ "$count" -ge 20 ] || { echo "only $count tests were found in security.md" && return 1; }
+    return "$wrong"
+}
+
 # start_broker DESCRIPTORS
 start_broker() {
     mkfifo "$work/ready"
@@ -225,6 +239,7 @@ test_case "every public function is in exactly one page" every_function_in_one_p
 test_case "the synopses are those of sealbuf.h" synopses_as_in_the_header
 test_case "no page has a function that there is not" no_function_that_there_is_not
 test_case "sealbuf-errors.7 has every code with its number" errors_as_in_the_header
+test_case "the tests that security.md names are there" tests_of_promises
 if command -v mandoc >/dev/null; then
     for each in "$docs"/*.[1-8]; do
         test_case "${each##*/} is clean mdoc" says_nothing mandoc -Tlint -Wwarning "$each"

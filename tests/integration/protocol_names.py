@@ -30,8 +30,10 @@ def publish(broker, _):
         with refused('NOT_FOUND'):
             client.stat(id=first['id'])
         client.publish(second['id'], 'publish/alias')
-        client.remove('publish')
+        equal(client.remove('publish')['generation'], 2, 'generation of the name that was removed')
         equal(fetch(other, 'publish/alias')[1], b'two', 'content by its second name')
+        equal(client.publish(second['id'], 'publish')['generation'], 1, 'generation of a name that was removed before')
+        client.remove('publish')
         with refused('NOT_SEALED'):
             client.publish(second['id'], 'publish/verified', seals=WRITE, flags=wire.PUBLISH_VERIFY)
         with refused('NOT_FOUND'):

@@ -42,8 +42,11 @@ void fill_pattern(unsigned char *bytes, size_t size, uint32_t seed);
 
 /* A connection to $SEALBUF_SOCKET, which harness_tcase_with_broker and broker_start set. */
 sealbuf_client *new_client(void);
-/* Ends a broker the hard way, and removes what it leaves. Instead of broker_stop. */
-void broker_kill(struct broker *running);
+/*
+ * Ends a broker with a signal, whatever it has still open, and removes what it leaves. Its status as waitpid(2) tells
+ * it. Instead of broker_stop.
+ */
+int broker_end(struct broker *running, int signal_number);
 /* Lets other users get at the socket of the broker. */
 void broker_open_to_all(const struct broker *running);
 /* Until the condition is true; 10 s at most. */

@@ -251,7 +251,7 @@ class Suite:
     """Tests with one broker for all of them. A test is a function of (broker, bystander)."""
 
     def __init__(self, *arguments):
-        self.arguments, self.tests = arguments, []
+        self.arguments, self.tests, self.failed = arguments, [], 0
 
     def test(self, function):
         """Decorator; the first line of the docstring is the test's name."""
@@ -282,6 +282,7 @@ class Suite:
                 print('# ' + line)
             broker.show_log()
             print('not ok %d - %s' % (number, name))
+            self.failed += 1
             return isinstance(error, KeyboardInterrupt)
         else:
             print('ok %d - %s' % (number, name))
@@ -310,9 +311,9 @@ class Suite:
                 break
         bystander.close()
         self.last_words(len(wanted) + 1, broker)
+        sys.exit(self.failed != 0)
 
-    @staticmethod
-    def last_words(number, broker):
+    def last_words(self, number, broker):
         try:
             broker.stop()
             print('ok %d - the broker exits with 0 on SIGTERM' % number)
@@ -320,6 +321,7 @@ class Suite:
             for line in traceback.format_exc().splitlines():
                 print('# ' + line)
             print('not ok %d - the broker exits with 0 on SIGTERM' % number)
+            self.failed += 1
 
 
 def in_child(function, uid=None, gid=None, groups=()):

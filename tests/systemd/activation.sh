@@ -1,0 +1,118 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Socket activation as the service manager does it, with systemd-socket-activate: the first client starts the broker.
+# Prints TAP.
+#
+# Environment: SEALBUFD and SEALBUFCTL, the programs to test (default: in the build tree).
+
+set -u
+export LC_ALL=C
+builddir=${abs_top_builddir:-${top_builddir:-.}}
+sealbufd=$(readlink -f -- "${SEALBUFD:-$builddir/sealbufd}")
+ctl=$(readlink -f -- "${SEALBUFCTL:-$builddir/sealbufctl}")
+
+skip_all() {
+    echo "1..0 # SKIP $1"
+    exit 0
+}
+command -v systemd-socket-activate >/dev/null || skip_all "systemd-socket-activate is missing"
+[ -x "$ctl" ] || skip_all "sealbufctl is missing"
+ldd "$sealbufd" 2>/dev/null | grep -q libsystemd || skip_all "sealbufd is built without systemd"
+
+work=$(mktemp -d) || exit 99
+socket=$work/socket
+export SEALBUF_SOCKET=$socket
+unset LISTEN_FDS LISTEN_PID LISTEN_FDNAMES NOTIFY_SOCKET JOURNAL_STREAM XDG_RUNTIME_DIR
+activator=
+count=0
+failures=0
+
+tidy_up() {
+    [ -z "$activator" ] || kill "$activator" 2>/dev/null
+    rm -rf -- "$work"
+}
+trap tidy_up EXIT
+
+report() { # RESULT DESCRIPTION [FILE...]: the files explain a failure
+    count=$((count + 1))
+    if [ "$1" -eq 0 ]; then
+        echo "ok $count - $2"
+        return
+    fi
+    failures=$((failures + 1))
+    echo "not ok $count - $2"
+    tail -n 10 -- "${@:3}" 2>/dev/null | sed 's/^/# /'
+}
+
+check() { # DESCRIPTION COMMAND...: the command must succeed
+    local description=$1
+    shift
+    "$@" >"$work/check" 2>&1
+    report $? "$description" "$work/check" "$work/log"
+}
+
+# The activator becomes the broker. timeout(1) hands a signal on to it, and its status back.
+activate() { # TYPE-OPTION ADDRESS [BROKER'S OPTION...]
+    local type=$1 address=$2
+    shift 2
+    # shellcheck disable=SC2086 # no type is no argument
+    timeout 60 systemd-socket-activate $type -l "$address" "$sealbufd" "$@" >"$work/log" 2>&1 &
+    activator=$!
+    for _ in {1..100}; do
+        grep -q 'Listening on' "$work/log" && return
+        sleep 0.05
+    done
+}
+
+finish() { # how it ended is in $status
+    wait "$activator"
+    status=$?
+    activator=
+}
+
+is_waiting() {
+    ! grep -q sealbufd: "$work/log"
+}
+
+round_trip() {
+    "$ctl" get activated | cmp - "$sealbufd"
+}
+
+echo 1..15
+
+activate --seqpacket "$socket"
+check "nothing is started before there is a client" is_waiting
+check "the first client starts the broker, and is answered" "$ctl" ping
+check "the broker has taken the socket" grep -q 'listening on 1 socket from the service manager' "$work/log"
+check "put" "$ctl" put activated "$sealbufd"
+check "get gives what was put" round_trip
+check "the next client is served, too" "$ctl" remove activated
+kill -TERM "$activator"
+finish
+report "$status" "SIGTERM ends it, with status 0" "$work/log"
+check "it says that it stops" grep -q stopping "$work/log"
+check "the socket, which is not its own, stays" test -S "$socket"
+rm -f -- "$socket"
+
+activate --seqpacket "$socket" --idle-exit 200ms
+check "ping a broker that leaves when idle" "$ctl" ping
+finish
+report "$status" "it leaves with status 0 when nobody is there any more" "$work/log"
+rm -f -- "$socket"
+
+# The type that a unit with ListenStream= would give. The client is somebody who connects.
+activate "" "$socket"
+"${PYTHON:-python3}" -c 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' "$socket" 2>/dev/null
+finish
+report "$((status == 1 ? 0 : 1))" "a stream socket: exit status 1" "$work/log"
+check "the message says what is wrong, and what to do" grep -q 'SOCK_SEQPACKET.*ListenSequentialPacket=' "$work/log"
+rm -f -- "$socket"
+
+# Two places to listen at contradict each other.
+activate --seqpacket "$socket" --socket "$work/other"
+"$ctl" ping >/dev/null 2>&1
+finish
+report "$((status == 1 ? 0 : 1))" "--socket besides a passed socket: exit status 1" "$work/log"
+check "the message says so" grep -q -- '--socket names another' "$work/log"
+
+[ "$failures" -eq 0 ]

@@ -1,0 +1,161 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What boot.sh runs in its container, as a service of the systemd that has booted there. Prints TAP.
+
+set -u
+export LC_ALL=C
+NOBODY=65534
+count=0
+
+report() { # RESULT DESCRIPTION [FILE...]: the files explain a failure
+    count=$((count + 1))
+    if [ "$1" -eq 0 ]; then
+        echo "ok $count - $2"
+        return
+    fi
+    echo "not ok $count - $2"
+    tail -n 10 -- "${@:3}" 2>/dev/null | tr -cd '[:print:]\n' | sed 's/^/# /'
+}
+
+check() { # DESCRIPTION COMMAND...: the command must succeed
+    local description=$1
+    shift
+    "$@" >/tmp/check 2>&1
+    report $? "$description" /tmp/check
+}
+
+as_nobody() {
+    setpriv --reuid="$NOBODY" --regid="$NOBODY" --clear-groups -- "$@"
+}
+
+property() { # UNIT PROPERTY
+    systemctl show --value --property="$2" "$1"
+}
+
+property_is() { # UNIT PROPERTY VALUE
+    local is
+    is=$(property "$1" "$2")
+    [ "$is" = "$3" ] || {
+        echo "$2 of $1 is '$is', not '$3'"
+        return 1
+    }
+}
+
+# ---- The install, as a package would do it ---------------------------------------------------------------------------
+
+# This must not be the machine's own root: what follows writes to it.
+if [ "$(findmnt --noheadings --output FSTYPE /)" != overlay ]; then
+    echo "Bail out! the root is no overlay"
+    exit 1
+fi
+# As a package manager does it: /lib may be a link, and stays one.
+tar -C /stage -cf - . | tar -C / --keep-directory-symlink --no-overwrite-dir -xf -
+ldconfig
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+units=$(cd /stage && find . -path '*/system/sealbufd.*' -printf '/%P\n')
+user_units=$(cd /stage && find . -path '*/user/sealbufd.*' -printf '/%P\n')
+
+verify() { # MANAGER UNIT...: exit status 0, and not a word about ours
+    # The manual may have been left out of the install.
+    HOME=/root XDG_RUNTIME_DIR=/run/user/0 systemd-analyze --man=no "$1" verify "${@:2}" >/tmp/verify 2>&1
+    local result=$?
+    cat /tmp/verify
+    ! grep -q sealbuf /tmp/verify && return "$result"
+}
+
+check "systemd-sysusers makes the user" systemd-sysusers
+check "the user is there" getent passwd sealbuf
+check "systemd-tmpfiles makes the folder" systemd-tmpfiles --create
+check "the folder is root's" test "$(stat -c '%U %a' /run/sealbuf)" = "root 755"
+# shellcheck disable=SC2086 # one word each
+check "systemd-analyze finds nothing wrong with the system's units" verify --system $units
+# shellcheck disable=SC2086
+check "systemd-analyze finds nothing wrong with the user's units" verify --user $user_units
+
+# ---- The first client starts it --------------------------------------------------------------------------------------
+
+systemctl daemon-reload
+check "the socket unit starts" systemctl start sealbufd.socket
+check "the service waits for a client" property_is sealbufd.service ActiveState inactive
+check "everybody may connect" test "$(stat -c %a /run/sealbuf/socket)" = 666
+check "the first client, nobody in particular, is answered" as_nobody sealbufctl ping
+check "the service is active now" property_is sealbufd.service ActiveState active
+check "ping as root" sealbufctl ping
+
+pid=$(property sealbufd.service MainPID)
+field() { # NAME: of the broker's /proc status
+    sed -n "s/^$1:[[:space:]]*//p" "/proc/$pid/status"
+}
+runs_as_sealbuf() {
+    local uid
+    uid=$(id -u sealbuf)
+    [ "$(field Uid)" = "$(printf '%s\t%s\t%s\t%s' "$uid" "$uid" "$uid" "$uid")" ] && [ "$uid" -ne 0 ]
+}
+has_no_capabilities() {
+    local set
+    for set in CapInh CapPrm CapEff CapBnd CapAmb; do
+        [ "$(field "$set")" = 0000000000000000 ] || return 1
+    done
+}
+check "it runs as user sealbuf" runs_as_sealbuf
+check "it has no capabilities, and can get none" has_no_capabilities
+check "no new privileges, system calls filtered" test "$(field NoNewPrivs) $(field Seccomp)" = "1 2"
+
+# ---- From one to another ---------------------------------------------------------------------------------------------
+
+dd if=/dev/urandom of=/tmp/content bs=1M count=4 status=none
+chmod 644 /tmp/content
+same() {
+    "$@" | cmp - /tmp/content
+}
+check "root puts for all" sealbufctl put --mode 0644 of/root /tmp/content
+check "another user gets it" same as_nobody sealbufctl get --owner root of/root
+check "another user puts" as_nobody sealbufctl put of/nobody /tmp/content
+check "gets it back" same as_nobody sealbufctl get of/nobody
+check "root gets it, too" same sealbufctl get --owner "$NOBODY" of/nobody
+check "root puts for itself" sealbufctl put secret /tmp/content
+as_nobody sealbufctl get --owner root secret >/dev/null 2>/tmp/check
+report "$(($? == 4 ? 0 : 1))" "another user is denied it: exit status 4" /tmp/check
+check "it is the broker of before still" property_is sealbufd.service MainPID "$pid"
+
+# ---- The journal -----------------------------------------------------------------------------------------------------
+
+bad_client() {
+    python3 - <<'END'
+import socket
+client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+client.connect('/run/sealbuf/socket')
+client.send(b'GET / HTTP/1.1\r\n\r\n' * 10)
+client.recv(4096)
+END
+}
+in_journal() { # PATTERN...: one entry of the broker's has all of them
+    local entries pattern
+    for _ in {1..50}; do
+        journalctl --sync
+        entries=$(journalctl --unit=sealbufd.service --output=json)
+        for pattern in "$@"; do
+            entries=$(grep -- "$pattern" <<<"$entries")
+        done
+        [ -z "$entries" ] || return 0
+        sleep 0.1
+    done
+    journalctl --unit=sealbufd.service --output=json | tail -n 3
+    return 1
+}
+bad_client >/dev/null 2>&1
+check "a bad client is in the journal, with its uid" in_journal dropped '"SEALBUF_[A-Z]*UID":"0"'
+check "and with its pid" in_journal dropped '"SEALBUF_[A-Z]*PID":"[1-9]'
+check "a good client does not notice" as_nobody sealbufctl ping
+
+# ---- The end ---------------------------------------------------------------------------------------------------------
+
+# While the socket is there, the service manager remembers how the service has ended.
+check "systemctl stop sealbufd.service" systemctl stop sealbufd.service
+check "it has ended by itself" property_is sealbufd.service ExecMainCode 1
+check "with status 0" property_is sealbufd.service ExecMainStatus 0
+check "which is a success" property_is sealbufd.service Result success
+check "systemctl stop sealbufd.socket" systemctl stop sealbufd.socket
+check "the socket is gone" test ! -e /run/sealbuf/socket
+check "nothing of ours has failed" test -z "$(systemctl list-units --failed --no-legend 'sealbuf*')"
+echo "1..$count"
