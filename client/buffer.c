@@ -49,7 +49,7 @@ int creation_check(const struct sealbuf_create_options *options)
     return 0;
 }
 
-static uint32_t seals_at_birth(const struct sealbuf_create_options *options)
+uint32_t seals_at_birth(const struct sealbuf_create_options *options)
 {
     uint32_t seals = options->seals;
 
@@ -131,8 +131,9 @@ int sealbuf_buffer_adopt(sealbuf_buffer **buffer, int fd)
 
     if (mode < 0)
         return mode;
-    if (!memfd_is(fd))
-        return -SEALBUF_ERR_NOT_MEMFD;
+    int is_memfd = memfd_is(fd);
+    if (is_memfd <= 0)
+        return is_memfd < 0 ? is_memfd : -SEALBUF_ERR_NOT_MEMFD;
     struct sealbuf_buffer *made = buffer_wrap(fd, mode != O_RDONLY);
     if (!made)
         return -ENOMEM;

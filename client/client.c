@@ -82,8 +82,9 @@ int call_submit(sealbuf_client *client, struct call *call)
                                                      .serial = call->serial,
                                                      .descriptors = (uint16_t)client->shipment.count});
     int r = client->broken ? client->broken : send_or_keep(client);
+    /* The other side has closed; but what it said before, perhaps why, can still be read, and then comes the end. */
     if (r == -EPIPE || r == -ECONNRESET || r == -ENOTCONN)
-        r = -SEALBUF_ERR_DISCONNECTED;
+        r = 0;
     if (r < 0) {
         free(call);
         return r;
@@ -159,9 +160,11 @@ static int take_message(sealbuf_client *client, const uint8_t *message, size_t l
         return break_off(client, r);
     if (r < 0 && !(reply = reply_of_failure(call, r)))
         return break_off(client, -ENOMEM);
+    /* Without its HELLO there is no connection; what else is in flight fails for the same reason. */
+    int refused = call->operation->opcode == SEALBUF_OP_HELLO ? reply->status : 0;
     remove_call(client, call);
     finish(client, call, reply);
-    return 1;
+    return refused < 0 ? break_off(client, refused) : 1;
 }
 
 static int flush(sealbuf_client *client)
@@ -186,6 +189,9 @@ static int receive(sealbuf_client *client, int flags)
     size_t length;
     int r = packet_receive(client->socket, flags, client->in, sizeof(client->in), &length, &descriptors);
 
+    /* That something of ours was not read comes first, and once; what the other side had said is there behind it. */
+    if (r == -ECONNRESET)
+        r = packet_receive(client->socket, flags, client->in, sizeof(client->in), &length, &descriptors);
     switch (r) {
     case PACKET_OK:
         r = take_message(client, client->in, length, &descriptors);

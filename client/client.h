@@ -21,6 +21,8 @@
 struct expectation {
     uint32_t seals;
     bool writable;
+    bool sized; /* the size was asked for */
+    uint64_t size;
 };
 
 struct call {

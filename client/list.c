@@ -32,6 +32,14 @@ static int start_list(sealbuf_client *client, const struct sealbuf_list_options 
     return r < 0 ? r : call_submit(client, call);
 }
 
+/* Names come in order: a page that does not lead on from the last one would be asked for for ever. */
+static bool leads_on(const struct sealbuf_reply *page, const struct cursor *cursor, uint32_t flags)
+{
+    if (flags & SEALBUF_LIST_ALL_OWNERS && page->next_owner != cursor->owner)
+        return page->next_owner > cursor->owner;
+    return strcmp(page->next, cursor->name) > 0;
+}
+
 /* Hands out one page. Positive: the callback wants no more. */
 static int list_page(sealbuf_client *client, const struct sealbuf_list_options *options, struct cursor *cursor,
                      bool *more, sealbuf_list_fn *fn, void *userdata)
@@ -45,6 +53,8 @@ static int list_page(sealbuf_client *client, const struct sealbuf_list_options *
     r = page->status;
     if (r < 0)
         client_fail(client, r, page->sentence);
+    if (r == 0 && page->more && !leads_on(page, cursor, options->flags))
+        r = client_fail(client, -SEALBUF_ERR_BAD_REPLY, NULL);
     for (size_t i = 0; i < page->count && r == 0; i++)
         r = fn(&page->records[i].info, userdata);
     *more = page->more;

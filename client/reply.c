@@ -168,6 +168,8 @@ static int parse_buffer(const struct call *call, size_t i, struct reader *reader
     if (*used >= descriptors->count)
         return -SEALBUF_ERR_BAD_REPLY;
     const struct expectation *expected = &call->expected[i];
+    if (expected->sized && said.size != expected->size)
+        return -SEALBUF_ERR_BAD_REPLY;
     if (!confirmed(descriptors->fd[*used], expected, &seals))
         return -SEALBUF_ERR_BAD_REPLY;
     int fd = descriptors_take(descriptors, *used);
@@ -294,8 +296,8 @@ int reply_parse(const struct call *call, const uint8_t *message, size_t length, 
     struct header header;
     struct arena arena;
 
-    if (header_decode(message, length, &header) || header.descriptors != descriptors->count ||
-        header.opcode != (call->operation->opcode | SEALBUF_OP_REPLY))
+    if (header_decode(message, length, &header) || header.count > SEALBUF_MAX_RECORDS ||
+        header.descriptors != descriptors->count || header.opcode != (call->operation->opcode | SEALBUF_OP_REPLY))
         return -SEALBUF_ERR_BAD_REPLY;
     CLEANUP(cleanup_reply)
     struct sealbuf_reply *made = new_reply(call, header.count, length, &arena);

@@ -7,16 +7,18 @@
  *
  * What holds for every function:
  *
- *   Errors     are negative ints: -errno where the kernel refused the caller's own system call (errno(3), at most
- *              4095), or -SEALBUF_ERR_... (5001 and up, sealbuf-errors(7)). sealbuf_strerror() knows both. On
- *              failure nothing has changed, and no pointer has been written, unless it says otherwise.
- *   Threads    no global state, no thread, no signal handler, no output. Different objects may be used by different
- *              threads at the same time. One sealbuf_client must be used by one thread at a time. One sealbuf_buffer
- *              may be read, written and queried by several threads at a time; map, unmap, seal, resize, take_fd and
- * free need it to themselves. Descriptors are close-on-exec and above 2, unless asked otherwise. Options    are structs
- * that start with their own size, so that they can grow: set struct_size to sizeof, and the rest to zero where you have
- * no wish. NULL in place of a struct means all zero, where that makes sense. Sizes      are bytes. Times are
- * milliseconds of CLOCK_MONOTONIC where they are waits, and nanoseconds since the epoch where they are points in time.
+ * - Errors are negative ints: -errno where the kernel refused the caller's own system call (errno(3), at most 4095), or
+ *   -SEALBUF_ERR_... (5001 and up, sealbuf-errors(7)). sealbuf_strerror() knows both. On failure nothing has changed,
+ *   and no pointer has been written, unless it says otherwise.
+ * - Threads: no global state, no thread, no signal handler, no output. Different objects may be used by different
+ *   threads at the same time. One sealbuf_client must be used by one thread at a time. One sealbuf_buffer may be read,
+ *   written and queried by several threads at a time; map, unmap, seal, resize, take_fd and free need it to themselves.
+ * - Descriptors are close-on-exec and above 2, unless asked otherwise.
+ * - Options are structs that start with their own size, so that they can grow: set struct_size to sizeof, and the rest
+ *   to zero where you have no wish. NULL in place of a struct means all zero, where that makes sense. A struct that is
+ *   too short to be one, or has something set that this library does not know, is -EINVAL.
+ * - Sizes are bytes. Times are milliseconds of CLOCK_MONOTONIC where they are waits, and nanoseconds since the epoch
+ *   where they are points in time.
  *
  * See libsealbuf(3), sealbuf(7), memfd_create(2), fcntl(2), unix(7).
  */
@@ -159,8 +161,8 @@ SEALBUF_API ssize_t sealbuf_buffer_write(const sealbuf_buffer *buffer, const voi
  * to the buffer, and lives until sealbuf_buffer_unmap, _free, _take_fd, or _seal with WRITE. Mapping again in the same
  * way returns the same. An empty buffer maps to NULL with size 0. Blocks only to populate.
  * SEALBUF_ERR_NOT_SEALED: no SHRINK seal. SEALBUF_ERR_MAPPED: mapped in another way. -EPERM: writable, but sealed.
- * -EACCES: writable, but a read-only descriptor. -ENOMEM: no address space, or no huge pages. SEALBUF_ERR_BAD_REPLY: the
- * seals fix its size, and it is not the one that the broker has told.
+ * -EACCES: writable, but a read-only descriptor. -ENOMEM: no address space, or no huge pages. SEALBUF_ERR_BAD_REPLY:
+ * the seals fix its size, and it is not the one that the broker has told.
  */
 SEALBUF_API int sealbuf_buffer_map(sealbuf_buffer *buffer, uint32_t flags, void **address, size_t *size);
 /* Takes the mapping down, if there is one. */
@@ -180,9 +182,12 @@ struct sealbuf_connect_options {
 /*
  * Connects to $SEALBUF_SOCKET if it is set; else to $XDG_RUNTIME_DIR/sealbuf/socket if somebody listens there; else to
  * /run/sealbuf/socket. The environment is not consulted where the process gained privileges by execve
- * (secure_getenv(3)). Waits for the handshake, at most timeout_ms. The caller owns *client until sealbuf_disconnect.
- * SEALBUF_ERR_UNREACHABLE: nobody listens. SEALBUF_ERR_VERSION. SEALBUF_ERR_TIMED_OUT. SEALBUF_ERR_BAD_REPLY: it is no
- * broker. -EACCES: the socket's mode. -EMFILE, -ENOMEM.
+ * (secure_getenv(3)). Waits for the handshake, at most timeout_ms; also with NO_WAIT it waits where so many connect
+ * that the kernel's queue is full. The caller owns *client until sealbuf_disconnect.
+ * SEALBUF_ERR_UNREACHABLE: nobody listens. SEALBUF_ERR_LIMIT: too many connections, of this uid or of all.
+ * SEALBUF_ERR_VERSION. SEALBUF_ERR_TIMED_OUT. SEALBUF_ERR_DISCONNECTED, _STOPPING: it went away meanwhile.
+ * SEALBUF_ERR_BAD_REPLY: it is no broker. SEALBUF_ERR_FLAGS. -ENAMETOOLONG: longer than a socket's address can be, or
+ * empty. -EACCES: the socket's mode. -EMFILE, -ENOMEM.
  */
 SEALBUF_API int sealbuf_connect(sealbuf_client **client, const struct sealbuf_connect_options *options);
 /* Closes the connection and frees; NULL is allowed. Calls in flight are forgotten, without their callbacks. The broker
@@ -215,9 +220,9 @@ SEALBUF_API int sealbuf_ping(sealbuf_client *client);
 SEALBUF_API int sealbuf_create(sealbuf_client *client, sealbuf_buffer **buffer,
                                const struct sealbuf_create_options *options);
 /*
- * Several at once, at most 253. options[] and buffers[] have `count` elements, all of the same struct_size. Each stands
- * for itself: buffers[i] is NULL and status[i] negative where it failed; status may be NULL. Returns 0 where all went
- * well, else the first failure; those that succeeded are there and are the caller's.
+ * Several at once, at most 253, else -EINVAL. options[] and buffers[] have `count` elements, all of the same
+ * struct_size. Each stands for itself: buffers[i] is NULL and status[i] negative where it failed; status may be NULL.
+ * Returns 0 where all went well, else the first failure; those that succeeded are there and are the caller's.
  */
 SEALBUF_API int sealbuf_create_many(sealbuf_client *client, sealbuf_buffer **buffers, int *status,
                                     const struct sealbuf_create_options *options, size_t count);
@@ -232,9 +237,9 @@ struct sealbuf_adopt_options {
 
 /*
  * Makes the broker know a buffer that was created without it; afterwards it has an id. The descriptor must be
- * read-write. Makes the file's mode 0444 first, where it may: or else any reader could reopen it for writing. Nothing
- * but seals protects an adopted buffer from others of one's own uid. SEALBUF_ERR_NOT_MEMFD, SEALBUF_ERR_ACCESS_MODE,
- * SEALBUF_ERR_NOT_SEALED, SEALBUF_ERR_LIMIT.
+ * read-write. Takes the write bits off the file's mode first, where it may: or else any reader could reopen it for
+ * writing. Nothing but seals protects an adopted buffer from others of one's own uid.
+ * SEALBUF_ERR_NOT_MEMFD, SEALBUF_ERR_ACCESS_MODE, SEALBUF_ERR_NOT_SEALED, SEALBUF_ERR_SIZE, SEALBUF_ERR_LIMIT.
  */
 SEALBUF_API int sealbuf_adopt(sealbuf_client *client, sealbuf_buffer *buffer,
                               const struct sealbuf_adopt_options *options);
@@ -255,8 +260,9 @@ struct sealbuf_publish_options {
  * Binds a name in this uid's namespace to the buffer, which lives until the name is removed or replaced. A buffer that
  * the broker does not know is adopted first. Missing seals are applied by this process where the buffer is writable
  * (a writable mapping is taken down for WRITE), else by the broker. *generation may be NULL.
- * SEALBUF_ERR_EXISTS: bound already, and no SEALBUF_PUBLISH_REPLACE. SEALBUF_ERR_NOT_SEALED, _BUSY, _SEALED or -EBUSY:
- * the seals are not to be had; nothing is published. SEALBUF_ERR_NAME, _MODE, _LIMIT.
+ * Where it fails nothing is published; but seals that were added, the adoption, and a mapping that was taken down stay
+ * so. SEALBUF_ERR_EXISTS: bound already, and no SEALBUF_PUBLISH_REPLACE. SEALBUF_ERR_NOT_SEALED, _BUSY, _SEALED or
+ * -EBUSY, -EPERM: the seals are not to be had. SEALBUF_ERR_NAME, _MODE, _LIMIT.
  */
 SEALBUF_API int sealbuf_publish(sealbuf_client *client, sealbuf_buffer *buffer,
                                 const struct sealbuf_publish_options *options, uint64_t *generation);
@@ -292,11 +298,12 @@ struct sealbuf_get_options {
 
 /*
  * Gets a buffer, with a read-only description of its own, or with SEALBUF_GET_WRITABLE the read-write one. The caller
- * owns *buffer. SEALBUF_ERR_NOT_FOUND, _DENIED, _NOT_SEALED. SEALBUF_ERR_BAD_REPLY: the broker's descriptor is not what
- * it says. SEALBUF_ERR_BUSY: somebody holds a lease on the file.
+ * owns *buffer. SEALBUF_ERR_NOT_FOUND, _DENIED, _NOT_SEALED. SEALBUF_ERR_BAD_REPLY: the kernel does not confirm that
+ * the descriptor is of a file in memory, has the seals that were asked for, and is open as it was asked for; the size
+ * is verified by sealbuf_buffer_map. SEALBUF_ERR_BUSY: somebody holds a lease on the file.
  */
 SEALBUF_API int sealbuf_get(sealbuf_client *client, sealbuf_buffer **buffer, const struct sealbuf_get_options *options);
-/* Several at once, at most 253; as sealbuf_create_many. */
+/* Several at once, at most 253, else -EINVAL; as sealbuf_create_many. */
 SEALBUF_API int sealbuf_get_many(sealbuf_client *client, sealbuf_buffer **buffers, int *status,
                                  const struct sealbuf_get_options *options, size_t count);
 
@@ -369,7 +376,7 @@ SEALBUF_API int sealbuf_stats(sealbuf_client *client, struct sealbuf_stats *stat
  * Each sealbuf_start_... queues a request and returns its serial number (above 0) without waiting, or a negative error;
  * then nothing was queued. fn is called once, by sealbuf_dispatch or by a synchronous call, in the order of the
  * requests: also when the connection ends (status SEALBUF_ERR_DISCONNECTED), never after sealbuf_cancel or
- * sealbuf_disconnect. It may start requests, but not disconnect. fn may be NULL.
+ * sealbuf_disconnect. It may start requests, but neither wait for one nor disconnect. fn may be NULL.
  * Poll sealbuf_fd for sealbuf_events (poll(2) bits), and call sealbuf_dispatch when they are there. Both can change
  * with every call. The descriptor is the same for the life of the client.
  */
@@ -380,7 +387,8 @@ SEALBUF_API int sealbuf_events(const sealbuf_client *client);
 /* Sends what can be sent, reads what is there, calls back; never waits. The number of callbacks, or an error that ended
    the connection. */
 SEALBUF_API int sealbuf_dispatch(sealbuf_client *client);
-/* poll(2) for sealbuf_events, then sealbuf_dispatch; -1 waits for ever. 0 where the time is up. */
+/* poll(2) for sealbuf_events, then sealbuf_dispatch, whose result it returns; -1 waits for ever. 0 also where the time
+   is up. */
 SEALBUF_API int sealbuf_wait(sealbuf_client *client, int timeout_ms);
 /* Forgets a request's callback. The request is carried out all the same, what comes back is closed. -ENOENT. */
 SEALBUF_API int sealbuf_cancel(sealbuf_client *client, int serial);

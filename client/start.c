@@ -78,7 +78,8 @@ static int add_create(sealbuf_client *client, struct call *call, size_t i, const
     record.flags = options.flags;
     record.huge_shift = options.huge_shift;
     record.label = span_of(options.label);
-    call->expected[i] = (struct expectation){.seals = options.seals, .writable = true};
+    call->expected[i] =
+        (struct expectation){.seals = seals_at_birth(&options), .writable = true, .sized = true, .size = options.size};
     return call_add(client, call, &record);
 }
 

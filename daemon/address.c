@@ -51,6 +51,11 @@ static int set_path(struct address *address, const char *path)
 {
     size_t length = strlen(path);
 
+    if (path[0] == '@') {
+        log_line(LOG_ERR, "'%s' is an abstract address, which has no owner and no mode; name a path with --socket",
+                 path);
+        return -EINVAL;
+    }
     if (length >= sizeof(address->name.sun_path)) {
         log_line(LOG_ERR, "the socket path '%s' has %zu bytes; a socket's path can have %zu", path, length,
                  sizeof(address->name.sun_path) - 1);

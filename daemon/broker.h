@@ -38,6 +38,7 @@ struct broker {
     int own_descriptors;  /* /proc/self/fd, for memfd_reopen_at */
     struct listener *listeners;
     LIST_HEAD(peers, peer) peers;
+    TAILQ_HEAD(flying_peers, peer) in_flight; /* those with descriptors in flight, sent to longest ago first */
     struct counters counters;
     uint64_t instance; /* random: another one is another broker, or this one started again */
     uint64_t started_ns;

@@ -39,6 +39,12 @@ static void release(struct buffers *buffers, uid_t owner, uint64_t size)
     quota_release(buffers->quota, owner, RESOURCE_BUFFERS, 1);
 }
 
+/* Of seals that were there before the size was taken. */
+static bool fix_size(uint32_t seals)
+{
+    return seals_contain(seals, SEALBUF_SEAL_SHRINK | SEALBUF_SEAL_GROW);
+}
+
 int buffer_enter(struct buffers *buffers, const struct buffer_spec *spec, int *fd, struct held_buffers *holder,
                  struct buffer **buffer, struct limit_met *met)
 {
@@ -58,6 +64,7 @@ int buffer_enter(struct buffers *buffers, const struct buffer_spec *spec, int *f
         .owner = spec->owner,
         .creator = spec->creator,
         .seals = spec->seals,
+        .is_final = fix_size(spec->seals),
         .flags = spec->flags,
         .label_length = (uint8_t)spec->label.length,
         .metadata_length = (uint16_t)spec->metadata.length,
@@ -110,11 +117,6 @@ int buffer_seals(struct buffer *buffer, uint32_t of_interest, uint32_t *seals)
     return 0;
 }
 
-bool buffer_has_fixed_size(const struct buffer *buffer)
-{
-    return seals_contain(buffer->seals, SEALBUF_SEAL_SHRINK | SEALBUF_SEAL_GROW);
-}
-
 /* Bytes more or less than were charged. What cannot be charged stays as it was. */
 static int recharge(struct buffers *buffers, struct buffer *buffer, uint64_t size, struct limit_met *met)
 {
@@ -132,13 +134,16 @@ static int recharge(struct buffers *buffers, struct buffer *buffer, uint64_t siz
 int buffer_measure(struct buffers *buffers, struct buffer *buffer, uint64_t *size, uint64_t *allocated,
                    struct limit_met *met)
 {
+    uint32_t seals;
     struct stat st;
 
-    if (fstat(buffer->fd, &st) < 0)
+    if (buffer_seals(buffer, 0, &seals) < 0 || fstat(buffer->fd, &st) < 0)
         return SEALBUF_ERR_INTERNAL;
     *size = (uint64_t)st.st_size;
     *allocated = (uint64_t)st.st_blocks * 512;
-    return recharge(buffers, buffer, *size, met);
+    int r = recharge(buffers, buffer, *size, met);
+    buffer->is_final = r == 0 && fix_size(seals);
+    return r;
 }
 
 struct span buffer_label(const struct buffer *buffer)

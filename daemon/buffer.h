@@ -34,6 +34,7 @@ struct buffer {
     uint16_t flags; /* SEALBUF_INFO_... */
     uint16_t metadata_length;
     uint8_t label_length;
+    bool is_final; /* what was charged is the size, and no seal lets it change */
     bool is_held;
     char strings[]; /* label, then metadata */
 };
@@ -79,9 +80,6 @@ void buffer_drop_if_unheld(struct buffers *buffers, struct buffer *buffer);
  * known: what may have come since changes nothing. 0, or a negative errno of fcntl(2).
  */
 int buffer_seals(struct buffer *buffer, uint32_t of_interest, uint32_t *seals);
-
-/* Whether neither its size nor its charge can change any more. */
-bool buffer_has_fixed_size(const struct buffer *buffer);
 
 /*
  * The size as it is now; who may still grow or shrink it is charged for what it has become. *met as buffer_enter.

@@ -239,7 +239,7 @@ static void settle_bytes(struct limits *limits)
     uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
 
     settle(&limits->bytes, memory);
-    settle(&limits->uid_bytes, limits->bytes / 4 * 3);
+    settle(&limits->uid_bytes, limits->bytes - limits->bytes / 4);
     settle(&limits->buffer_size, limits->uid_bytes);
 }
 
@@ -255,6 +255,7 @@ int config_settle_limits(struct config *config)
     }
     uint64_t usable = table - DESCRIPTOR_RESERVE;
     limits->queued_descriptors = least(4096, usable / 8);
+    limits->in_flight = table / 4 * 3; /* the kernel's limit is the table; other processes of this uid may send, too */
     usable -= limits->queued_descriptors;
     settle(&limits->connections, least(16384, usable / 4));
     if (limits->connections < usable)

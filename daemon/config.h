@@ -25,6 +25,7 @@ struct limits {
     LIMITS(LIMIT_MEMBER)
 #undef LIMIT_MEMBER
     uint64_t queued_descriptors; /* duplicates in replies that wait for their readers, of all peers */
+    uint64_t in_flight;          /* descriptors that were sent and not yet received, of all peers */
 };
 
 struct config {

@@ -59,14 +59,11 @@ bool credentials_have_group(struct credentials *credentials, int socket, gid_t g
 }
 
 /* A pidfd's fdinfo cannot be fooled by a pid that was used again; without one (before Linux 6.5), /proc/PID/status. */
-static FILE *open_status(const struct credentials *credentials, int socket)
+static FILE *open_status(const struct credentials *credentials, int pidfd)
 {
-    CLEANUP(cleanup_close)
-    int pidfd = -1;
-    socklen_t size = sizeof(pidfd);
     char path[48];
 
-    if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) == 0)
+    if (pidfd >= 0)
         snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
     else
         snprintf(path, sizeof(path), "/proc/%d/status", (int)credentials->pid);
@@ -75,12 +72,17 @@ static FILE *open_status(const struct credentials *credentials, int socket)
 
 bool credentials_in_own_pid_namespace(const struct credentials *credentials, int socket)
 {
+    CLEANUP(cleanup_close)
+    int pidfd = -1; /* its fdinfo is there as long as it is */
+    socklen_t size = sizeof(pidfd);
     char line[256], expected[32];
     bool own = false;
 
     if (credentials->pid <= 0)
         return false;
-    FILE *status = open_status(credentials, socket);
+    if (getsockopt(socket, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) < 0)
+        pidfd = -1;
+    FILE *status = open_status(credentials, pidfd);
     if (!status)
         return false;
     /* One number: the pid in our namespace is its only one. A dead process has -1. */

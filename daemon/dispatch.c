@@ -5,15 +5,21 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "aside.h"
+#include "flight.h"
 #include "listing.h"
 #include "log.h"
 #include "request.h"
 #include "sealing.h"
 #include "serve.h"
+#include "text.h"
 
 /* A reply's record without any string, and a short sentence: what must fit for each record, come what may. */
 #define RECORD_AT_LEAST 224u
 #define SHORT_SENTENCE  64u
+
+/* Until a request is tried again whose descriptors cannot be sent yet. */
+#define RETRY_MS 2
 
 static const struct handler {
     int (*record)(struct request *, const union request_record *, union reply_record *);
@@ -35,8 +41,7 @@ static size_t write_refusal(uint8_t *message, size_t room, uint16_t opcode, uint
     struct outcome outcome = {.status = (uint32_t)error, .text = SPAN(sentence)};
     size_t space = room - HEADER_SIZE - RECORD_HEADER_SIZE - outcome_schema.fixed_size;
 
-    if (outcome.text.length > space)
-        outcome.text.length = (uint32_t)space;
+    outcome.text.length = (uint32_t)text_cut(sentence, outcome.text.length, space);
     record_encode(&outcome_schema, &writer, &outcome);
     message_finish(&writer, &(struct header){.opcode = (uint16_t)(opcode | SEALBUF_OP_REPLY),
                                              .count = 1,
@@ -82,8 +87,8 @@ static void set_status(const struct request *request, union reply_record *out, i
 
     if (status) {
         sentence = SPAN(request->sentence);
-        if (request->header.count > 32 && sentence.length > SHORT_SENTENCE)
-            sentence.length = SHORT_SENTENCE;
+        if (request->header.count > 32)
+            sentence.length = (uint32_t)text_cut(sentence.data, sentence.length, SHORT_SENTENCE);
     }
     if (request->operation->reply == &outcome_schema) {
         out->outcome.status = (uint32_t)status;
@@ -222,7 +227,7 @@ static void request_init(struct request *request, struct peer *peer, const uint8
     request->descriptors = NULL;
     request->index = 0;
     request->sealed = NULL;
-    request->resumed = NULL;
+    request->aside = NULL;
     request->reply =
         (struct writer){.buffer = peer->broker->out, .used = HEADER_SIZE, .room = sizeof(peer->broker->out)};
     request->replies = 0;
@@ -234,8 +239,8 @@ static bool needs_sealing(const struct request *request)
     return request->header.opcode == SEALBUF_OP_SEAL || request->header.opcode == SEALBUF_OP_PUBLISH;
 }
 
-/* Puts the request aside where seals must be added first. True: it is being taken care of, *verdict says how. */
-static bool put_aside(struct request *request, enum verdict *verdict)
+/* Has seals added first where some are missing. True: the request is being taken care of, *verdict says how. */
+static bool have_sealed(struct request *request, enum verdict *verdict)
 {
     int r = sealing_start(request);
 
@@ -247,6 +252,19 @@ static bool put_aside(struct request *request, enum verdict *verdict)
         *verdict = GO_ON;
     }
     return r != 0;
+}
+
+/*
+ * Serves the request, or puts it aside while what it asks for could not be sent: descriptors that waited in the broker
+ * instead would only move the problem into its table.
+ */
+static enum verdict serve_when_allowed(struct request *request)
+{
+    bool ships = request->header.opcode == SEALBUF_OP_GET || request->header.opcode == SEALBUF_OP_CREATE;
+
+    if (!ships || flight_allowed(request->peer, request->header.count) || !aside_put(request, RETRY_MS, NULL))
+        return serve(request);
+    return GO_ON;
 }
 
 /* The first message must be a good HELLO; a client that begins in another way is not one of ours. */
@@ -278,16 +296,21 @@ static enum verdict serve_message(struct request *request)
     enum verdict verdict;
     const char *field;
 
-    if (!admissible(request, &verdict))
-        return request->peer->greeted ? verdict : END;
+    bool good = admissible(request, &verdict);
+    if (!request->peer->greeted && !good) {
+        peer_blame(request->peer, "its first message is not a good HELLO");
+        return END;
+    }
+    if (!good)
+        return verdict;
     if (!request->peer->greeted)
         return greet(request);
     int r = validate(request, &only, &field);
     if (r)
         return refuse_field(request, r, field);
-    if (needs_sealing(request) && put_aside(request, &verdict))
+    if (needs_sealing(request) && have_sealed(request, &verdict))
         return verdict;
-    return serve(request);
+    return serve_when_allowed(request);
 }
 
 /* False where the header shows that the client's idea of a message is not ours; *verdict then. */
@@ -334,15 +357,28 @@ enum verdict dispatch_without_descriptors(struct peer *peer, const uint8_t *mess
     return refuse_all(&request, SEALBUF_ERR_TABLE_FULL);
 }
 
-enum verdict dispatch_resume(struct peer *peer, const uint8_t *message, size_t length, const struct seal_job *job,
-                             const struct listing *listing)
+/* A message that was found good before. */
+static void read_again(struct request *request, struct peer *peer, const uint8_t *message, size_t length)
+{
+    request_init(request, peer, message, length);
+    header_decode(message, length, &request->header);
+    request->operation = operation_find(request->header.opcode);
+}
+
+enum verdict dispatch_sealed(struct peer *peer, const uint8_t *message, size_t length, const struct seal_job *job)
 {
     struct request request;
 
-    request_init(&request, peer, message, length);
-    header_decode(message, length, &request.header);
-    request.operation = operation_find(request.header.opcode);
+    read_again(&request, peer, message, length);
     request.sealed = job;
-    request.resumed = listing;
     return serve(&request);
+}
+
+enum verdict dispatch_again(struct peer *peer, const struct aside *aside)
+{
+    struct request request;
+
+    read_again(&request, peer, aside->message, aside->length);
+    request.aside = aside;
+    return serve_when_allowed(&request);
 }

@@ -10,7 +10,7 @@
 #include "peer.h"
 #include "quota.h"
 
-struct listing;
+struct aside;
 struct seal_job;
 
 /* Serves a message. Descriptors that it has no use for stay in the list, for the caller to close. */
@@ -19,9 +19,11 @@ enum verdict dispatch(struct peer *peer, const uint8_t *message, size_t length, 
 /* Answers a message whose descriptors the kernel could not deliver. */
 enum verdict dispatch_without_descriptors(struct peer *peer, const uint8_t *message, size_t length);
 
-/* Goes on with a message that was put aside: for a worker, or for the loop's next turn; the other one is NULL. */
-enum verdict dispatch_resume(struct peer *peer, const uint8_t *message, size_t length, const struct seal_job *job,
-                             const struct listing *listing);
+/* Goes on with a message for which a worker has added seals, or tried to. */
+enum verdict dispatch_sealed(struct peer *peer, const uint8_t *message, size_t length, const struct seal_job *job);
+
+/* Goes on with a request that was put aside. */
+enum verdict dispatch_again(struct peer *peer, const struct aside *aside);
 
 /* Writes a refusal of a whole request, and returns its length. `met` where error is SEALBUF_ERR_LIMIT. */
 size_t dispatch_refusal(uint8_t *message, size_t room, uint16_t opcode, uint32_t serial, int error,

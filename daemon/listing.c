@@ -1,27 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "listing.h"
 
-#include <event2/event.h>
-#include <event2/event_struct.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "dispatch.h"
+#include "aside.h"
 #include "target.h"
 
 /* Names looked at for one page: so many take some hundred microseconds, whoever's they are. */
 #define NAMES_PER_PAGE 1024u
-
-/* A request that was put aside. */
-struct listing {
-    struct peer *peer;
-    struct event turn;
-    uid_t owner; /* of the last name that was looked at */
-    uint8_t text_length;
-    char text[SEALBUF_MAX_NAME];
-    size_t length;
-    uint8_t message[];
-};
 
 static bool starts_with(struct span text, struct span prefix)
 {
@@ -44,10 +30,10 @@ static bool past_the_end(const struct name *name, const struct list_request *in,
 static struct name *first_name(struct request *request, const struct list_request *in, uid_t owner)
 {
     struct registry *registry = &request->broker->registry;
-    const struct listing *resumed = request->resumed;
+    const struct aside *aside = request->aside;
 
-    if (resumed)
-        return registry_after(registry, resumed->owner, (struct span){resumed->text, resumed->text_length});
+    if (aside)
+        return registry_after(registry, aside->owner, (struct span){aside->text, aside->text_length});
     if (in->after.length)
         return registry_after(registry, in->flags & SEALBUF_LIST_ALL_OWNERS ? in->after_owner : owner, in->after);
     if (in->flags & SEALBUF_LIST_ALL_OWNERS)
@@ -101,44 +87,6 @@ static struct name *fill_page(struct request *request, const struct list_request
     return NULL;
 }
 
-static void on_turn(evutil_socket_t fd, short what, void *argument)
-{
-    struct listing *listing = argument;
-    struct peer *peer = listing->peer;
-
-    (void)fd, (void)what;
-    peer->listing = NULL;
-    if (dispatch_resume(peer, listing->message, listing->length, NULL, listing) == END)
-        peer_destroy(peer);
-    else
-        peer_resume(peer);
-    free(listing);
-}
-
-static int put_aside(struct request *request, const struct name *last)
-{
-    struct listing *listing = malloc(sizeof(*listing) + request->length);
-
-    if (!listing)
-        return refuse(request, SEALBUF_ERR_MEMORY, "%s", "");
-    listing->peer = request->peer;
-    listing->owner = last->owner;
-    listing->text_length = last->length;
-    memcpy(listing->text, last->text, last->length);
-    listing->length = request->length;
-    memcpy(listing->message, request->message, request->length);
-    event_assign(&listing->turn, request->broker->loop, -1, 0, on_turn, listing);
-    event_add(&listing->turn, &(struct timeval){0});
-    request->peer->listing = listing;
-    return 1;
-}
-
-void listing_cancel(struct listing *listing)
-{
-    event_del(&listing->turn);
-    free(listing);
-}
-
 int listing_serve(struct request *request, const struct list_request *in)
 {
     struct writer page_writer = request->reply;
@@ -151,7 +99,7 @@ int listing_serve(struct request *request, const struct list_request *in)
     request->replies = 1;
     struct name *next = fill_page(request, in, &last, &shown);
     if (next && !shown)
-        return put_aside(request, last);
+        return aside_put(request, 0, last) ? 1 : refuse(request, SEALBUF_ERR_MEMORY, "%s", "");
     if (next) {
         page.more = 1;
         page.next_owner = shown->owner;

@@ -11,12 +11,7 @@
 
 #include "request.h"
 
-struct listing;
-
-/* Fills in the reply. 0; or 1: put aside, dispatch_resume will be called. Or a refusal. */
+/* Fills in the reply. 0; or 1: put aside, dispatch_again will be called. Or a refusal. */
 int listing_serve(struct request *request, const struct list_request *in);
-
-/* Its peer has gone. */
-void listing_cancel(struct listing *listing);
 
 #endif

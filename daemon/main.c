@@ -58,6 +58,7 @@ static int start(struct broker *broker, const struct config *config)
     broker->config = config;
     broker->started_ns = clock_monotonic_ns();
     LIST_INIT(&broker->peers);
+    TAILQ_INIT(&broker->in_flight);
     quota_init(&broker->quota, &config->limits);
     buffers_init(&broker->buffers, &broker->quota, &broker->reaper);
     registry_init(&broker->registry, &broker->quota, &broker->buffers);

@@ -8,9 +8,10 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include "aside.h"
 #include "cleanup.h"
 #include "dispatch.h"
-#include "listing.h"
+#include "flight.h"
 #include "log.h"
 #include "packet.h"
 #include "sealing.h"
@@ -19,14 +20,19 @@
 static const struct timeval handshake_time = {.tv_sec = 10};
 /* How often to look whether descriptors in flight have landed: there is no event for it. */
 static const struct timeval retry_time = {.tv_usec = 10000};
+/* And whether they have, where the connection has ended. */
+static const struct timeval landing_time = {.tv_usec = 100000};
 
 #define GREATEST_BURST      16
 #define TURNS_BETWEEN_TRIES 16
 /*
- * Descriptors on their way to one peer. The kernel counts them against the broker's uid, all peers together: one that
- * does not read must not use up what the others need.
+ * A request is only read where its reply will find room, so that replies need not be kept: once so much may be unread
+ * that a reply of the greatest length might not fit, the kernel is asked how much it is (SIOCOUTQ). What it charges for
+ * a message is below SMALL_MESSAGE and twice its length.
  */
-#define GREATEST_IN_FLIGHT 512
+#define SMALL_MESSAGE  1280
+#define GREATEST_REPLY (80 << 10)
+#define SEND_BUFFER    (208 << 10) /* asked for; the kernel doubles it for its own needs, see socket(7) */
 
 /* From how many buffers on their closing is left to a worker. */
 #define CLOSE_IN_BATCH 8
@@ -39,28 +45,16 @@ void peer_blame(struct peer *peer, const char *reason)
     log_client(LOG_NOTICE, &peer->who, "dropped: %s", reason);
 }
 
-/* Whether the kernel may hold so many more descriptors for this peer. SIOCOUTQ is 0 once it has read everything. */
-static bool may_be_in_flight(struct peer *peer, unsigned count)
-{
-    int unread;
-
-    if (count == 0 || peer->in_flight + count <= GREATEST_IN_FLIGHT)
-        return true;
-    if (ioctl(peer->socket, SIOCOUTQ, &unread) < 0 || unread > 0)
-        return false;
-    peer->in_flight = 0;
-    return true;
-}
-
 /* 0, -EAGAIN (the socket is full), -ETOOMANYREFS (too many descriptors in flight), or the peer is gone. */
 static int try_to_send(struct peer *peer, const uint8_t *message, size_t length, const int *fds, unsigned count)
 {
-    if (!may_be_in_flight(peer, count))
-        return -ETOOMANYREFS;
     int r = packet_send(peer->socket, message, length, fds, count);
-    if (r == 0)
-        peer->in_flight += count;
-    return r;
+
+    if (r < 0)
+        return r;
+    flight_sent(peer, count);
+    peer->unread += SMALL_MESSAGE + 2 * (unsigned)length;
+    return 0;
 }
 
 static bool may_work_later(int r)
@@ -113,6 +107,28 @@ enum verdict peer_send(struct peer *peer, const uint8_t *message, size_t length,
     return verdict;
 }
 
+/* Whether the peer has left so much unread that no more should be sent. */
+static bool is_full(struct peer *peer)
+{
+    int unread;
+
+    if (peer->unread <= peer->unread_at_most)
+        return false;
+    if (ioctl(peer->socket, SIOCOUTQ, &unread) < 0)
+        return false;
+    peer->unread = (unsigned)unread;
+    return peer->unread > peer->unread_at_most;
+}
+
+/* Reads no more until the kernel says that there is room: at a quarter of the send buffer (unix_writable). */
+static void hold_back_if_full(struct peer *peer)
+{
+    if (peer->full || outbox_first(&peer->outbox) || !is_full(peer))
+        return;
+    peer->full = true;
+    flush_later(peer, -EAGAIN);
+}
+
 static void drop_first(struct peer *peer)
 {
     peer->broker->queued_descriptors -= outbox_first(&peer->outbox)->count;
@@ -125,6 +141,7 @@ static void on_flush(evutil_socket_t fd, short what, void *argument)
     struct parcel *parcel;
 
     (void)fd, (void)what;
+    peer->full = false;
     while ((parcel = outbox_first(&peer->outbox))) {
         int r = try_to_send(peer, parcel->message, parcel->length, parcel->fd, parcel->count);
         if (r < 0 && may_work_later(r)) {
@@ -133,7 +150,7 @@ static void on_flush(evutil_socket_t fd, short what, void *argument)
         }
         if (r < 0) {
             lost(peer, r);
-            peer_destroy(peer);
+            peer_end(peer);
             return;
         }
         drop_first(peer);
@@ -146,13 +163,14 @@ static void flush_later(struct peer *peer, int reason)
 {
     short what = reason == -EAGAIN ? EV_WRITE : 0;
 
+    event_del(&peer->flush);
     event_assign(&peer->flush, peer->broker->loop, what ? peer->socket : -1, what, on_flush, peer);
     event_add(&peer->flush, what ? NULL : &retry_time);
 }
 
 static bool held_back(const struct peer *peer)
 {
-    return peer->job || peer->listing || !STAILQ_EMPTY(&peer->outbox);
+    return peer->job || peer->aside || peer->full || !STAILQ_EMPTY(&peer->outbox);
 }
 
 void peer_resume(struct peer *peer)
@@ -218,14 +236,15 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
     (void)fd;
     if (what == EV_TIMEOUT) {
         peer_blame(peer, "no HELLO came in 10 seconds");
-        peer_destroy(peer);
+        peer_end(peer);
         return;
     }
     while (there && done < peer->burst && !held_back(peer)) {
         if (read_message(peer, &there) == END) {
-            peer_destroy(peer);
+            peer_end(peer);
             return;
         }
+        hold_back_if_full(peer);
         done += there;
     }
     adapt_burst(peer, done, there);
@@ -252,6 +271,18 @@ static void turn_away(const struct credentials *who, int socket, int error, cons
                met->key ? met->key : "");
 }
 
+/* How much may be unread. A send buffer that is small by the system's settings leaves what it can. */
+static unsigned set_send_buffer(int socket)
+{
+    int size = SEND_BUFFER;
+    socklen_t length = sizeof(size);
+
+    setsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    if (getsockopt(socket, SOL_SOCKET, SO_SNDBUF, &size, &length) < 0 || size < 0)
+        size = SEND_BUFFER;
+    return (unsigned)(size > 2 * GREATEST_REPLY ? size - GREATEST_REPLY : size / 4);
+}
+
 void peer_create(struct broker *broker, int socket_taken)
 {
     CLEANUP(cleanup_close)
@@ -275,6 +306,7 @@ void peer_create(struct broker *broker, int socket_taken)
     peer->socket = take_fd(&socket);
     peer->who = who;
     peer->burst = 1;
+    peer->unread_at_most = set_send_buffer(peer->socket);
     LIST_INIT(&peer->held);
     STAILQ_INIT(&peer->outbox);
     LIST_INSERT_HEAD(&broker->peers, peer, link);
@@ -299,23 +331,55 @@ static void release_buffers(struct peer *peer)
     reaper_end_batch(&broker->reaper);
 }
 
-void peer_destroy(struct peer *peer)
+/* Nothing more is read, and nothing more is served. */
+static void stop_serving(struct peer *peer)
 {
-    struct broker *broker = peer->broker;
-
     event_del(&peer->readable);
     event_del(&peer->flush);
     if (peer->job)
         sealing_forget_peer(peer->job);
-    if (peer->listing)
-        listing_cancel(peer->listing);
+    peer->job = NULL;
+    if (peer->aside)
+        aside_cancel(peer->aside);
+    peer->aside = NULL;
     while (outbox_first(&peer->outbox))
         drop_first(peer);
     release_buffers(peer);
+}
+
+void peer_destroy(struct peer *peer)
+{
+    struct broker *broker = peer->broker;
+
+    stop_serving(peer);
+    flight_forget(peer);
     close(peer->socket);
     LIST_REMOVE(peer, link);
     quota_release(&broker->quota, peer->who.uid, RESOURCE_CONNECTIONS, 1);
     log_client(LOG_DEBUG, &peer->who, "disconnected");
     credentials_release(&peer->who);
     free(peer);
+}
+
+static void on_landing(evutil_socket_t fd, short what, void *argument)
+{
+    struct peer *peer = argument;
+
+    (void)fd, (void)what;
+    if (flight_landed(peer))
+        peer_destroy(peer);
+    else
+        event_add(&peer->flush, &landing_time);
+}
+
+void peer_end(struct peer *peer)
+{
+    if (flight_landed(peer)) {
+        peer_destroy(peer);
+        return;
+    }
+    stop_serving(peer);
+    shutdown(peer->socket, SHUT_RDWR);
+    event_assign(&peer->flush, peer->broker->loop, -1, 0, on_landing, peer);
+    event_add(&peer->flush, &landing_time);
 }

@@ -18,7 +18,7 @@
 #include "credentials.h"
 #include "outbox.h"
 
-struct listing;
+struct aside;
 struct seal_job;
 
 struct peer {
@@ -26,12 +26,16 @@ struct peer {
     struct broker *broker;
     int socket;
     struct credentials who;
-    bool greeted;            /* HELLO has come */
-    unsigned burst;          /* messages to read in one turn */
-    unsigned turns;          /* with a burst of one */
-    unsigned in_flight;      /* descriptors sent since its socket was last seen empty */
-    struct seal_job *job;    /* a worker is busy for it */
-    struct listing *listing; /* a LIST of its goes on in the next turn */
+    bool greeted;       /* HELLO has come */
+    unsigned burst;     /* messages to read in one turn */
+    unsigned turns;     /* with a burst of one */
+    unsigned in_flight; /* descriptors, see flight.h */
+    unsigned unread;    /* bytes that the kernel may keep for it, at most, since its socket was last asked */
+    unsigned unread_at_most;
+    bool full;                /* it has left too much unread: nothing is read until there is room */
+    TAILQ_ENTRY(peer) flying; /* in the broker's list, while in_flight */
+    struct seal_job *job;     /* a worker is busy for it */
+    struct aside *aside;      /* a request of its that goes on later */
     struct held_buffers held;
     struct outbox outbox;
     struct event readable;
@@ -43,6 +47,13 @@ enum verdict { GO_ON, END };
 
 /* Takes the socket in every case. Peers that may not connect are told why. */
 void peer_create(struct broker *broker, int socket);
+
+/*
+ * Ends the connection. What descriptors are still on their way to a client that does not read stays charged to it, and
+ * so does its connection, until it has read or closed.
+ */
+void peer_end(struct peer *peer);
+/* At once, whatever is on its way: when the broker stops. */
 void peer_destroy(struct peer *peer);
 
 /*

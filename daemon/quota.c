@@ -17,6 +17,8 @@ static const struct {
     [RESOURCE_NAMES] = {"names", "uid-names", offsetof(struct limits, names), offsetof(struct limits, uid_names)},
     [RESOURCE_CONNECTIONS] = {"connections", "uid-connections", offsetof(struct limits, connections),
                               offsetof(struct limits, uid_connections)},
+    [RESOURCE_IN_FLIGHT] = {"in-flight", "in-flight", offsetof(struct limits, in_flight),
+                            offsetof(struct limits, in_flight)},
 };
 
 static int compare_accounts(const struct account *a, const struct account *b)
@@ -107,6 +109,15 @@ int quota_charge(struct quota *quota, uid_t uid, enum resource resource, uint64_
     }
     close_if_empty(quota, account);
     return r;
+}
+
+void quota_add(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount)
+{
+    struct account *account = find(quota, uid);
+
+    assert(account);
+    account->held[resource] += amount;
+    quota->held[resource] += amount;
 }
 
 void quota_release(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount)

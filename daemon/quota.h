@@ -14,7 +14,7 @@
 #include "config.h"
 #include "tree.h"
 
-enum resource { RESOURCE_BYTES, RESOURCE_BUFFERS, RESOURCE_NAMES, RESOURCE_CONNECTIONS, RESOURCES };
+enum resource { RESOURCE_BYTES, RESOURCE_BUFFERS, RESOURCE_NAMES, RESOURCE_CONNECTIONS, RESOURCE_IN_FLIGHT, RESOURCES };
 
 struct account {
     RB_ENTRY(account) link;
@@ -39,6 +39,8 @@ void quota_init(struct quota *quota, const struct limits *limits);
 
 /* 0; SEALBUF_ERR_LIMIT, *met says which; SEALBUF_ERR_MEMORY. Where it fails nothing is charged. */
 int quota_charge(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount, struct limit_met *met);
+/* The same for who holds something already, and whom no limit stops (flight.h has its own). */
+void quota_add(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount);
 void quota_release(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount);
 
 /* NULL where the uid holds nothing. */

@@ -9,7 +9,7 @@
 #include "packet.h"
 #include "peer.h"
 
-struct listing;
+struct aside;
 
 /* Every record that a request or a reply can have: room for any, and a name for each. */
 union request_record {
@@ -42,7 +42,7 @@ struct request {
     struct descriptors *descriptors; /* that came with it; what nobody takes is closed */
     unsigned index;                  /* of the record in hand */
     const struct seal_job *sealed;   /* what the worker reports, if it was asked */
-    const struct listing *resumed;   /* where a LIST goes on that was put aside */
+    const struct aside *aside;       /* what it was, if it was put aside */
     struct writer reply;
     unsigned replies; /* records in it */
     struct shipment shipment;

@@ -45,8 +45,8 @@ static void done(struct job *job)
 
     if (peer) {
         peer->job = NULL;
-        if (dispatch_resume(peer, sealing->message, sealing->length, sealing, NULL) == END)
-            peer_destroy(peer);
+        if (dispatch_sealed(peer, sealing->message, sealing->length, sealing) == END)
+            peer_end(peer);
         else
             peer_resume(peer);
     }

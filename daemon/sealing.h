@@ -18,7 +18,7 @@
 struct seal_job;
 
 /*
- * Looks through a SEAL or PUBLISH request. 1: seals are being added, dispatch_resume will be called. 0: nothing to
+ * Looks through a SEAL or PUBLISH request. 1: seals are being added, dispatch_sealed will be called. 0: nothing to
  * wait for. Negative errno: no memory or descriptors to wait with.
  */
 int sealing_start(struct request *request);

@@ -39,6 +39,12 @@ int serve_publish(struct request *request, const union request_record *record, u
     r = sealing_check(request, buffer, in->seals, in->flags & SEALBUF_PUBLISH_VERIFY, &out->outcome.seals);
     if (r)
         return r;
+    if (!buffer->is_final) { /* it may have grown since it was charged */
+        uint64_t size, allocated;
+        r = buffer_measure(&request->broker->buffers, buffer, &size, &allocated, &met);
+        if (r)
+            return refuse_limit(request, r, &met);
+    }
     struct binding binding = {who->uid, who->gid, (uint16_t)in->mode, in->name, buffer};
     r = registry_bind(&request->broker->registry, &binding, &name, &met);
     if (r)

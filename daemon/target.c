@@ -84,7 +84,7 @@ int target_describe(struct request *request, const struct target *target, enum d
     if (r < 0)
         return refuse(request, SEALBUF_ERR_INTERNAL, "the seals cannot be read: %s", strerror(-r));
     r = 0;
-    if (description == DESCRIBE_SHORT && buffer_has_fixed_size(buffer))
+    if (description == DESCRIBE_SHORT && buffer->is_final)
         out->size = buffer->charged;
     else
         r = buffer_measure(&request->broker->buffers, buffer, &out->size, &out->allocated, &met);

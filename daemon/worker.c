@@ -14,17 +14,26 @@
 STAILQ_HEAD(job_queue, job);
 
 struct workers {
-    pthread_mutex_t lock; /* guards waiting, finished, idle and stopping */
+    pthread_mutex_t lock; /* guards waiting, queued, finished, idle and stopping */
     pthread_cond_t more;
     struct job_queue waiting, finished;
     bool stopping;
     unsigned idle;  /* threads that wait for a job */
+    size_t queued;  /* jobs that wait for a thread */
     size_t pending; /* the loop's own */
     int wakeup;     /* eventfd: something is in finished */
     struct event readable;
     unsigned count, most;
     pthread_t threads[];
 };
+
+/* With the lock held. The loop takes all that is there, so it is woken for the first. */
+static void hand_back(struct workers *workers, struct job *job)
+{
+    if (STAILQ_EMPTY(&workers->finished))
+        eventfd_write(workers->wakeup, 1);
+    STAILQ_INSERT_TAIL(&workers->finished, job, link);
+}
 
 static void *work(void *argument)
 {
@@ -40,13 +49,11 @@ static void *work(void *argument)
         if (!job)
             break;
         STAILQ_REMOVE_HEAD(&workers->waiting, link);
+        workers->queued--;
         pthread_mutex_unlock(&workers->lock);
         job->run(job);
         pthread_mutex_lock(&workers->lock);
-        bool first = STAILQ_EMPTY(&workers->finished);
-        STAILQ_INSERT_TAIL(&workers->finished, job, link);
-        if (first) /* the loop takes all that is there */
-            eventfd_write(workers->wakeup, 1);
+        hand_back(workers, job);
     }
     pthread_mutex_unlock(&workers->lock);
     return NULL;
@@ -113,21 +120,30 @@ struct workers *workers_start(struct event_base *loop, unsigned threads)
     return workers;
 }
 
+/* Without a single thread there is only one who can do it; `done` comes by the loop all the same. */
+static void run_here(struct workers *workers, struct job *job)
+{
+    job->run(job);
+    pthread_mutex_lock(&workers->lock);
+    hand_back(workers, job);
+    pthread_mutex_unlock(&workers->lock);
+}
+
 void workers_submit(struct workers *workers, struct job *job)
 {
+    workers->pending++;
     pthread_mutex_lock(&workers->lock);
-    bool busy = workers->idle == 0;
+    bool busy = workers->idle <= workers->queued;
     pthread_mutex_unlock(&workers->lock);
     if (busy && workers->count < workers->most)
         start_thread(workers);
     if (workers->count == 0) {
-        job->run(job);
-        job->done(job);
+        run_here(workers, job);
         return;
     }
-    workers->pending++;
     pthread_mutex_lock(&workers->lock);
     STAILQ_INSERT_TAIL(&workers->waiting, job, link);
+    workers->queued++;
     pthread_mutex_unlock(&workers->lock);
     pthread_cond_signal(&workers->more);
 }

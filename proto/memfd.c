@@ -146,16 +146,20 @@ int memfd_get_seals(int fd, uint32_t *seals)
     return 0;
 }
 
-static void remember_device(struct memfd_devices *devices, const struct memfd_spec *spec)
+/* A kind that the kernel does not have is none to remember. */
+static int remember_device(struct memfd_devices *devices, const struct memfd_spec *spec)
 {
     CLEANUP(cleanup_close)
     int fd = memfd_create_spec(spec);
     struct stat st;
 
+    if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM)
+        return fd;
     if (fd < 0 || fstat(fd, &st) < 0 || memfd_devices_contain(devices, st.st_dev))
-        return;
+        return 0;
     if (devices->count < sizeof(devices->device) / sizeof(devices->device[0]))
         devices->device[devices->count++] = st.st_dev;
+    return 0;
 }
 
 int memfd_devices_probe(struct memfd_devices *devices)
@@ -163,13 +167,13 @@ int memfd_devices_probe(struct memfd_devices *devices)
     static const unsigned char huge_shifts[] = {16, 19, 20, 21, 23, 24, 25, 28, 29, 30, 31, 34};
 
     devices->count = 0;
-    remember_device(devices, &(struct memfd_spec){.label = "sealbuf-probe"});
-    if (devices->count == 0)
+    int r = remember_device(devices, &(struct memfd_spec){.label = "sealbuf-probe"});
+    if (r == 0 && devices->count == 0)
         return -ENOSYS;
-    for (unsigned i = 0; i < sizeof(huge_shifts); i++)
-        remember_device(devices,
-                        &(struct memfd_spec){.label = "sealbuf-probe", .huge = 1, .huge_shift = huge_shifts[i]});
-    return 0;
+    for (unsigned i = 0; i < sizeof(huge_shifts) && r == 0; i++)
+        r = remember_device(devices,
+                            &(struct memfd_spec){.label = "sealbuf-probe", .huge = 1, .huge_shift = huge_shifts[i]});
+    return r;
 }
 
 bool memfd_devices_contain(const struct memfd_devices *devices, dev_t device)
@@ -180,12 +184,15 @@ bool memfd_devices_contain(const struct memfd_devices *devices, dev_t device)
     return false;
 }
 
-bool memfd_is(int fd)
+int memfd_is(int fd)
 {
     struct memfd_devices devices;
     struct stat st;
 
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || memfd_devices_probe(&devices) < 0)
-        return false;
-    return memfd_devices_contain(&devices, st.st_dev);
+    if (fstat(fd, &st) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode))
+        return 0;
+    int r = memfd_devices_probe(&devices);
+    return r < 0 ? r : memfd_devices_contain(&devices, st.st_dev);
 }

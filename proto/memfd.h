@@ -70,8 +70,9 @@ struct memfd_devices {
     unsigned count;
 };
 
-/* Whether the descriptor is a memfd; makes some of its own to compare with, so it is not for hot paths. */
-bool memfd_is(int fd);
+/* 1 where the descriptor is a memfd, 0 where not, or a negative errno where that cannot be found out: it makes some of
+   its own to compare with, so it is not for hot paths. */
+int memfd_is(int fd);
 
 /* Finds them by making one memfd of each kind that this kernel has. */
 int memfd_devices_probe(struct memfd_devices *devices);

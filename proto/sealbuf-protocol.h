@@ -57,7 +57,7 @@
 #define SEALBUF_LIST_FLAGS      0x01u
 
 /* What STAT, LIST and GET say of a buffer. */
-#define SEALBUF_INFO_PUBLISHED  0x01u
+#define SEALBUF_INFO_PUBLISHED  0x01u /* it has, or had, a name */
 #define SEALBUF_INFO_ADOPTED    0x02u
 #define SEALBUF_INFO_EXECUTABLE 0x04u
 #define SEALBUF_INFO_HUGE       0x08u

@@ -110,3 +110,12 @@ bool metadata_valid(const char *metadata, size_t length)
     }
     return true;
 }
+
+size_t text_cut(const char *text, size_t length, size_t room)
+{
+    if (length <= room)
+        return length;
+    while (room > 0 && ((unsigned char)text[room] & 0xc0) == 0x80)
+        room--;
+    return room;
+}

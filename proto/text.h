@@ -29,4 +29,7 @@ bool label_valid(const char *label, size_t length);
  */
 bool metadata_valid(const char *metadata, size_t length);
 
+/* The greatest length, up to `room`, at which well-formed text can be cut without cutting a character in two. */
+size_t text_cut(const char *text, size_t length, size_t room);
+
 #endif

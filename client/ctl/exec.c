@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sealbufctl exec: a command inherits buffers' descriptors, and finds their paths in its arguments. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -126,6 +127,7 @@ int command_exec(const struct options *options)
         return r;
     while (options->program[count])
         count++;
+    assert(count > 0); /* or options_parse would have refused it */
     CLEANUP(cleanup_free)
     int *fds = calloc(options->operand_count, sizeof(*fds));
     CLEANUP(cleanup_free)

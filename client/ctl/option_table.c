@@ -107,21 +107,21 @@ static int take_version(struct options *options, const char *value)
 }
 
 static const struct option_row rows[OPTION_ROWS] = {
-    {"seals", 0, "LIST", FOR_PUT, "the seals that it gets [immutable]", take_seals},
-    {"mode", 0, "MODE", FOR_PUT, "who may get it: permission bits in octal [0600]", take_mode},
-    {"label", 0, "TEXT", FOR_PUT, "what /proc shows; anybody can read it", take_label},
-    {"meta", 0, "KEY=VALUE", FOR_PUT, "metadata; may be repeated", take_meta},
-    {"replace", 0, NULL, FOR_PUT, "take the name over from the buffer that has it", take_replace},
-    {"output", 'o', "FILE", FOR_GET, "write to this file, all of it or nothing", take_output},
-    {"owner", 0, "USER", FOR_GET | FOR_EXEC | FOR_LIST | FOR_STAT | FOR_REMOVE,
+    {"seals", "LIST", FOR_PUT, 0, "the seals that it gets [immutable]", take_seals},
+    {"mode", "MODE", FOR_PUT, 0, "who may get it: permission bits in octal [0600]", take_mode},
+    {"label", "TEXT", FOR_PUT, 0, "what /proc shows; anybody can read it", take_label},
+    {"meta", "KEY=VALUE", FOR_PUT, 0, "metadata; may be repeated", take_meta},
+    {"replace", NULL, FOR_PUT, 0, "take the name over from the buffer that has it", take_replace},
+    {"output", "FILE", FOR_GET, 'o', "write to this file, all of it or nothing", take_output},
+    {"owner", "USER", FOR_GET | FOR_EXEC | FOR_LIST | FOR_STAT | FOR_REMOVE, 0,
      "whose name it is: a user's name or uid [yourself]", take_owner},
-    {"require", 0, "LIST", FOR_GET | FOR_EXEC, "the seals that it must have [immutable]", take_require},
-    {"all", 0, NULL, FOR_LIST, "the names of all owners, as far as you may read them", take_all},
-    {"count", 0, "N", FOR_PING, "round trips [1]", take_count},
-    {"socket", 's', "PATH", FOR_ALL, "where the broker listens [$SEALBUF_SOCKET, or its usual places]", take_socket},
-    {"json", 0, NULL, FOR_ALL, "print JSON", take_json},
-    {"help", 'h', NULL, FOR_ALL, "print this, and exit", take_help},
-    {"version", 'V', NULL, FOR_ALL, "print the version, and exit", take_version},
+    {"require", "LIST", FOR_GET | FOR_EXEC, 0, "the seals that it must have [immutable]", take_require},
+    {"all", NULL, FOR_LIST, 0, "the names of all owners, as far as you may read them", take_all},
+    {"count", "N", FOR_PING, 0, "round trips [1]", take_count},
+    {"socket", "PATH", FOR_ALL, 's', "where the broker listens [$SEALBUF_SOCKET, or its usual places]", take_socket},
+    {"json", NULL, FOR_ALL, 0, "print JSON", take_json},
+    {"help", NULL, FOR_ALL, 'h', "print this, and exit", take_help},
+    {"version", NULL, FOR_ALL, 'V', "print the version, and exit", take_version},
 };
 
 const struct option_row *option_row_at(size_t n)

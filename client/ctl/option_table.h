@@ -12,9 +12,9 @@ struct options;
 
 struct option_row {
     const char *name;
-    char letter;          /* 0: none */
     const char *argument; /* NULL: none */
     unsigned commands;    /* that take it: enum command_bit */
+    char letter;          /* 0: none */
     const char *help;
     /* Keeps the argument, NULL where there is none. 0, or STATUS_USAGE, reported. */
     int (*take)(struct options *options, const char *value);

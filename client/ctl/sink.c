@@ -104,14 +104,17 @@ static int open_directly(struct sink *sink)
 /* The descriptor that a path means, or -1: whoever opened it wants the content there, not in a file beside. */
 static int named_descriptor(const char *path)
 {
-    int fd, length;
+    static const char *const directories[] = {"/dev/fd/", "/proc/self/fd/"};
 
     if (strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0)
         return STDOUT_FILENO;
     if (strcmp(path, "/dev/stderr") == 0)
         return STDERR_FILENO;
-    if (sscanf(path, "/dev/fd/%d%n", &fd, &length) == 1 || sscanf(path, "/proc/self/fd/%d%n", &fd, &length) == 1)
-        return path[length] == '\0' ? fd : -1;
+    for (size_t i = 0; i < sizeof(directories) / sizeof(directories[0]); i++) {
+        size_t length = strlen(directories[i]), digits = strspn(path + strnlen(path, length), "0123456789");
+        if (strncmp(path, directories[i], length) == 0 && digits > 0 && digits < 8 && path[length + digits] == '\0')
+            return (int)strtol(path + length, NULL, 10);
+    }
     return -1;
 }
 

@@ -76,14 +76,15 @@ static ssize_t move(struct transfer *transfer, size_t size)
     return 0;
 }
 
-/* How much to move next; of a stream not much more than it may be. */
+/* How much to move next; of a stream one byte more than it may be, at most. */
 static size_t next_chunk(const struct transfer *transfer)
 {
-    uint64_t left = transfer->size - transfer->done;
+    bool stream = transfer->size == TRANSFER_TO_END;
+    uint64_t left = (stream ? transfer->most : transfer->size) - transfer->done;
 
-    if (transfer->size == TRANSFER_TO_END)
-        left = transfer->most - transfer->done + 1;
-    return left < CHUNK ? (size_t)left : CHUNK;
+    if (left >= CHUNK)
+        return CHUNK;
+    return (size_t)left + stream; /* a byte more tells that it is too much */
 }
 
 static int run(struct transfer *transfer, struct progress *progress)

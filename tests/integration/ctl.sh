@@ -18,6 +18,7 @@ PYTHON=${PYTHON:-python3}
 ulimit -f 4194304
 work=$(mktemp -d) || exit 99
 broker=
+others=()
 count=0
 failures=0
 # Nothing of the surroundings may decide where the tool connects to.
@@ -26,7 +27,8 @@ unset SEALBUF_SOCKET XDG_RUNTIME_DIR
 # ---- The tester's own tools ------------------------------------------------------------------------------------------
 
 tidy_up() {
-    [ -z "$broker" ] || kill "$broker" 2>/dev/null
+    # shellcheck disable=SC2086 # nothing where there is none
+    kill $broker "${others[@]}" 2>/dev/null
     rm -rf -- "$work"
 }
 trap tidy_up EXIT
@@ -85,12 +87,12 @@ json() {
 }
 
 # field NAME EXPRESSION: of what stat says about NAME, j.
-field() {
-    "$ctl" stat "$1" --json | "$PYTHON" -c 'import json, sys; j = json.load(sys.stdin)[0]; print(eval(sys.argv[1]))' "$2"
+field() { # NAME EXPRESSION [OPTION...]
+    "$ctl" stat "$1" --json "${@:3}" | "$PYTHON" -c 'import json, sys; j = json.load(sys.stdin)[0]; print(eval(sys.argv[1]))' "$2"
 }
-is_field() { # NAME EXPRESSION VALUE
+is_field() { # NAME EXPRESSION VALUE [OPTION...]
     local got
-    got=$(field "$1" "$2")
+    got=$(field "$1" "$2" "${@:4}")
     [ "$got" = "$3" ] || { echo "$2 of $1 is '$got', not '$3'" >&2 && return 1; }
 }
 
@@ -529,6 +531,34 @@ test_lost_broker() {
     report $? "the broker ends in the middle of a put: status 5"
     start_broker
     expect 3 "... and nothing is published" "$ctl" stat lost
+}
+
+# A second broker, with small limits, for these alone.
+test_limits() {
+    local small=$work/small pid
+
+    "$SEALBUFD" --socket "$small" --limit buffer-size=64M --limit uid-bytes=100M 2>>"$work/broker.log" &
+    pid=$!
+    others+=("$pid")
+    await 10 "$ctl" -s "$small" ping >/dev/null
+    (cat "$work/64M" && printf x) >"$work/65M"
+    check "a stream as big as a buffer may be" sh -c 'cat "$2" | "$1" -s "$3" put most' - "$ctl" "$work/64M" "$small"
+    check "... is published" is_field most "j['size']" $((64 << 20)) -s "$small"
+    check "... and removed" "$ctl" -s "$small" remove most
+    expect 1 "a stream of one byte more" sh -c 'cat "$2" | "$1" -s "$3" put more' - "$ctl" "$work/65M" "$small"
+    says err "'more': 'standard input' has more than the 67108864 bytes that the broker's limits leave; " "... is an error"
+    expect 1 "a device without an end" timeout 60 "$ctl" -s "$small" put more /dev/zero
+    says err "'more': '/dev/zero' has more than the 67108864 bytes" "... is an error"
+    expect 1 "a file of one byte more" "$ctl" -s "$small" put more "$work/65M"
+    says err "'more': .*; " "... is an error"
+    expect 3 "nothing of them is published" "$ctl" -s "$small" stat more
+    check "half of what one's buffers may have" "$ctl" -s "$small" put half "$work/64M"
+    expect 1 "a stream of more than the other half" sh -c 'cat "$2" | "$1" -s "$3" put more' - "$ctl" "$work/64M" "$small"
+    says err "has more than the $((36 << 20)) bytes that the broker's limits leave; " "... is an error"
+    kill "$pid"
+    wait "$pid" 2>/dev/null
+    others=()
+    rm "$work/65M"
 }
 
 # ---- Where get writes to ---------------------------------------------------------------------------------------------
@@ -976,6 +1006,7 @@ test_put_options
 test_replace
 test_changes
 test_half_files
+test_limits
 test_sinks
 test_impatience
 test_output_errors

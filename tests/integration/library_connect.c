@@ -346,8 +346,9 @@ START_TEST(no_wait_and_then_dispatch)
     ck_assert_int_eq(open_without_waiting(&client, NULL), 0);
     ck_assert_uint_eq(sealbuf_pending(client), 1);
     ck_assert_int_gt(sealbuf_start_ping(client, count, &replies), 0);
-    while (!replies)
-        ck_assert_int_gt(sealbuf_wait(client, 5000), 0);
+    for (int i = 0; i < 1000 && !replies; i++)
+        ck_assert_int_ge(sealbuf_wait(client, 1000), 0);
+    ck_assert_int_eq(replies, 1);
     ck_assert_uint_eq(sealbuf_pending(client), 0);
     sealbuf_disconnect(client);
 }
@@ -405,8 +406,7 @@ START_TEST(a_broker_of_another_version)
     fake_start(&fake, refuse_version, NULL);
     ck_assert_int_eq(try_address(fake.address), -SEALBUF_ERR_VERSION);
     ck_assert_int_eq(open_without_waiting(&client, fake.address), 0);
-    while ((r = sealbuf_wait(client, 5000)) > 0)
-        ;
+    r = wait_for_failure(client);
     ck_assert_msg(r == -SEALBUF_ERR_VERSION, "wait: %s", sealbuf_error_name(r));
     ck_assert_int_eq(sealbuf_ping(client), -SEALBUF_ERR_VERSION);
     sealbuf_disconnect(client);

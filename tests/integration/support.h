@@ -42,6 +42,8 @@ void fill_pattern(unsigned char *bytes, size_t size, uint32_t seed);
 
 /* A connection to $SEALBUF_SOCKET, which harness_tcase_with_broker and broker_start set. */
 sealbuf_client *new_client(void);
+/* Waits until the connection fails, 10 s at most: how it has failed, or 0. */
+int wait_for_failure(sealbuf_client *client);
 /*
  * Ends a broker with a signal, whatever it has still open, and removes what it leaves. Its status as waitpid(2) tells
  * it. Instead of broker_stop.

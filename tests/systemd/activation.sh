@@ -51,12 +51,12 @@ check() { # DESCRIPTION COMMAND...: the command must succeed
     report $? "$description" "$work/check" "$work/log"
 }
 
-# The activator becomes the broker. timeout(1) hands a signal on to it, and its status back.
+# The activator becomes the broker: its status is the broker's.
 activate() { # TYPE-OPTION ADDRESS [BROKER'S OPTION...]
     local type=$1 address=$2
     shift 2
     # shellcheck disable=SC2086 # no type is no argument
-    timeout 60 systemd-socket-activate $type -l "$address" "$sealbufd" "$@" >"$work/log" 2>&1 &
+    systemd-socket-activate $type -l "$address" "$sealbufd" "$@" >"$work/log" 2>&1 &
     activator=$!
     for _ in {1..100}; do
         grep -q 'Listening on' "$work/log" && return
@@ -64,7 +64,12 @@ activate() { # TYPE-OPTION ADDRESS [BROKER'S OPTION...]
     done
 }
 
-finish() { # how it ended is in $status
+finish() { # waits for its end, 10 s at most; how it ended is in $status
+    for _ in {1..200}; do
+        kill -0 "$activator" 2>/dev/null || break
+        sleep 0.05
+    done
+    kill -KILL "$activator" 2>/dev/null
     wait "$activator"
     status=$?
     activator=

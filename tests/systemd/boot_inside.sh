@@ -44,13 +44,15 @@ property_is() { # UNIT PROPERTY VALUE
 # ---- The install, as a package would do it ---------------------------------------------------------------------------
 
 # This must not be the machine's own root: what follows writes to it.
-if [ "$(findmnt --noheadings --output FSTYPE /)" != overlay ]; then
-    echo "Bail out! the root is no overlay"
-    exit 1
+if [ "$(systemd-detect-virt --container)" != systemd-nspawn ] || [ ! -d /stage ] || [ ! -d /out ] ||
+    [ "$(findmnt --noheadings --output FSTYPE /)" != overlay ]; then
+    echo "1..0 # SKIP is run by boot.sh, in its container"
+    exit 0
 fi
 # As a package manager does it: /lib may be a link, and stays one.
 tar -C /stage -cf - . | tar -C / --keep-directory-symlink --no-overwrite-dir -xf -
 ldconfig
+mkdir -p /run/user/0 # what the service manager of a user needs
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 units=$(cd /stage && find . -path '*/system/sealbufd.*' -printf '/%P\n')
 user_units=$(cd /stage && find . -path '*/user/sealbufd.*' -printf '/%P\n')

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+#include "flight.h"
+
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+
+#include "peer.h"
+
+/* How many of those that were sent to longest ago are looked at when there is no room. */
+#define LOOK_AT 64
+
+void flight_forget(struct peer *peer)
+{
+    struct broker *broker = peer->broker;
+
+    if (peer->in_flight == 0)
+        return;
+    TAILQ_REMOVE(&broker->in_flight, peer, flying);
+    quota_release(&broker->quota, peer->who.uid, RESOURCE_IN_FLIGHT, peer->in_flight);
+    peer->in_flight = 0;
+}
+
+bool flight_landed(struct peer *peer)
+{
+    int unread;
+
+    if (peer->in_flight == 0)
+        return true;
+    if (ioctl(peer->socket, SIOCOUTQ, &unread) < 0 || unread > 0)
+        return false;
+    flight_forget(peer);
+    return true;
+}
+
+void flight_sent(struct peer *peer, unsigned count)
+{
+    struct broker *broker = peer->broker;
+
+    if (count == 0)
+        return;
+    if (peer->in_flight)
+        TAILQ_REMOVE(&broker->in_flight, peer, flying);
+    TAILQ_INSERT_TAIL(&broker->in_flight, peer, flying);
+    quota_add(&broker->quota, peer->who.uid, RESOURCE_IN_FLIGHT, count);
+    peer->in_flight += count;
+}
+
+static uint64_t minus(uint64_t a, uint64_t b)
+{
+    return a > b ? a - b : 0;
+}
+
+static bool fits(const struct peer *peer, unsigned count)
+{
+    struct quota *quota = &peer->broker->quota;
+    uint64_t most = peer->broker->config->limits.in_flight, all = quota->held[RESOURCE_IN_FLIGHT];
+    uint64_t of_uid = quota_find(quota, peer->who.uid)->held[RESOURCE_IN_FLIGHT];
+
+    if (all + count > most)
+        return false;
+    if (peer->in_flight == 0)
+        return true;
+    uint64_t uid_may = minus(most, all - of_uid) / 2;
+    uint64_t peer_may = minus(uid_may, of_uid - peer->in_flight) / 2;
+    return peer->in_flight + count <= peer_may;
+}
+
+/* Those who have read everything are still counted until somebody looks. */
+static void look_at_others(struct broker *broker)
+{
+    struct peer *peer, *last = TAILQ_LAST(&broker->in_flight, flying_peers);
+
+    for (unsigned i = 0; i < LOOK_AT && (peer = TAILQ_FIRST(&broker->in_flight)); i++) {
+        if (!flight_landed(peer)) {
+            TAILQ_REMOVE(&broker->in_flight, peer, flying);
+            TAILQ_INSERT_TAIL(&broker->in_flight, peer, flying);
+        }
+        if (peer == last)
+            break;
+    }
+}
+
+bool flight_allowed(struct peer *peer, unsigned count)
+{
+    if (count == 0 || fits(peer, count))
+        return true;
+    flight_landed(peer);
+    if (fits(peer, count))
+        return true;
+    look_at_others(peer->broker);
+    return fits(peer, count);
+}
