@@ -117,19 +117,19 @@ START_TEST(all_kinds_in_a_row)
 {
     sealbuf_buffer *buffer = NULL, *own = new_text("own", SEALBUF_SEALS_IMMUTABLE);
     const struct sealbuf_info *info;
-    unsigned n = 0;
 
     ck_assert_int_eq(sealbuf_create(client, &buffer, CREATE(.size = 10)), 0);
     uint64_t id = sealbuf_buffer_id(buffer);
-    int serials[] = {
-        sealbuf_start_adopt(client, own, NULL, note, number(n++)),
-        sealbuf_start_seal(client, id, SEALBUF_SEAL_WRITE, note, number(n++)),
-        sealbuf_start_publish(client, &buffer, OPTIONS(sealbuf_publish_options, .name = "a"), 1, note, number(n++)),
-        sealbuf_start_get(client, GET(.name = "a", .seals = SEALBUF_SEALS_IMMUTABLE), 1, note, number(n++)),
-        sealbuf_start_stat(client, TARGET(.name = "a"), 1, note, number(n++)),
-        sealbuf_start_ping(client, note, number(n++)),
-        sealbuf_start_remove(client, TARGET(.name = "a"), 1, note, number(n++)),
-    };
+    int serials[7], n = 0;
+
+    serials[n++] = sealbuf_start_adopt(client, own, NULL, note, number(0));
+    serials[n++] = sealbuf_start_seal(client, id, SEALBUF_SEAL_WRITE, note, number(1));
+    serials[n++] =
+        sealbuf_start_publish(client, &buffer, OPTIONS(sealbuf_publish_options, .name = "a"), 1, note, number(2));
+    serials[n++] = sealbuf_start_get(client, GET(.name = "a", .seals = SEALBUF_SEALS_IMMUTABLE), 1, note, number(3));
+    serials[n++] = sealbuf_start_stat(client, TARGET(.name = "a"), 1, note, number(4));
+    serials[n++] = sealbuf_start_ping(client, note, number(5));
+    serials[n++] = sealbuf_start_remove(client, TARGET(.name = "a"), 1, note, number(6));
     for (int i = 0; i < COUNT(serials); i++) {
         ck_assert_int_gt(serials[i], 0);
         for (int j = 0; j < i; j++)
@@ -137,7 +137,7 @@ START_TEST(all_kinds_in_a_row)
     }
     ck_assert_uint_eq(sealbuf_buffer_id(own), 0);
     wait_for_all();
-    assert_all_seen_in_order(n, 0);
+    assert_all_seen_in_order((unsigned)n, 0);
     ck_assert_uint_ne(sealbuf_buffer_id(own), 0);
     ck_assert_int_eq(sealbuf_stat(client, TARGET(.name = "a"), &info), -SEALBUF_ERR_NOT_FOUND);
     sealbuf_buffer_free(buffer);

@@ -19,6 +19,9 @@ skip_all() {
 for program in systemd-nspawn unshare timeout setpriv; do
     command -v "$program" >/dev/null || skip_all "$program is missing"
 done
+grep -qE '__(asan|tsan)_init' "${top_builddir:-.}/sealbufd" &&
+    skip_all "a sanitizer's runtime does not work under the unit's sandbox"
+ldd "${top_builddir:-.}/sealbufd" 2>/dev/null | grep -q libsystemd || skip_all "sealbufd is built without systemd"
 [ -x /lib/systemd/systemd ] || skip_all "there is no systemd to boot"
 # The mounts of this script go with it, whatever happens.
 if [ -z "${SEALBUF_OWN_MOUNTS-}" ]; then

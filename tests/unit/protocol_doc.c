@@ -153,7 +153,7 @@ static void table_print(const struct table *table)
     printf("<!-- end -->\n\n");
 }
 
-/* The whole file, NUL-terminated, for as long as the program runs. */
+/* The whole file, NUL-terminated; the caller's to free. */
 static char *file_read(const char *top, const char *name)
 {
     char path[4096];
@@ -273,8 +273,8 @@ int main(int argc, char **argv)
         return 0;
     }
     const char *top = argc > 1 ? argv[1] : getenv("srcdir");
-    const char *page = file_read(top ? top : ".", "docs/protocol.md");
-    const char *header = file_read(top ? top : ".", "proto/sealbuf-protocol.h");
+    char *page = file_read(top ? top : ".", "docs/protocol.md");
+    char *header = file_read(top ? top : ".", "proto/sealbuf-protocol.h");
     printf("1..%zu\n", TABLE_COUNT + 1);
     for (unsigned i = 0; i < TABLE_COUNT; i++) {
         table_make(&table, i);
@@ -286,5 +286,7 @@ int main(int argc, char **argv)
         wrong++;
     }
     failed += report(TABLE_COUNT + 1, wrong, "constants");
+    free(page);
+    free(header);
     return failed != 0;
 }
