@@ -101,8 +101,9 @@ cpp_check() {
         -DHAVE_SYSTEMD=1 -DPACKAGE_VERSION='"0"' -D'RB_GENERATE_INTERNAL(name,type,field,compare,attribute)=' -Iproto -Iclient -Idaemon proto client daemon
 }
 
+# It does not know the cleanup attribute, and so sees leaks where there are none; LeakSanitizer looks for those.
 analyzer() {
-    build "$PWD/build/analyzer" CC=gcc CFLAGS="-O2 -g -fanalyzer" && ! grep -B2 -A8 'Wanalyzer' build/analyzer/make.out
+    build "$PWD/build/analyzer" CC=gcc CFLAGS="-O2 -g -fanalyzer -Wno-analyzer-malloc-leak" && ! grep -B2 -A8 'Wanalyzer' build/analyzer/make.out
 }
 
 step_analyse() {

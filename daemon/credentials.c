@@ -39,7 +39,7 @@ static void ask_groups(struct credentials *credentials, int socket)
     credentials->groups_known = true;
     if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) == 0 || errno != ERANGE)
         return;
-    credentials->groups = malloc(size);
+    credentials->groups = calloc(1, size);
     if (!credentials->groups)
         return;
     if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, credentials->groups, &size) == 0)

@@ -55,7 +55,6 @@ static struct event_base *new_loop(void)
 
 static int start(struct broker *broker, const struct config *config)
 {
-    broker->config = config;
     broker->started_ns = clock_monotonic_ns();
     LIST_INIT(&broker->peers);
     TAILQ_INIT(&broker->in_flight);
@@ -110,16 +109,16 @@ static struct event *watch_signal(struct broker *broker, int number, event_callb
     return event;
 }
 
-static int run(struct broker *broker)
+static int run(struct broker *broker, const struct config *config)
 {
     struct event *signals[] = {
         watch_signal(broker, SIGTERM, on_stop),
         watch_signal(broker, SIGINT, on_stop),
         watch_signal(broker, SIGHUP, on_hangup),
     };
-    struct idle *idle = broker->config->idle_exit_ms ? idle_watch(broker) : NULL;
+    struct idle *idle = config->idle_exit_ms ? idle_watch(broker) : NULL;
 
-    announce(broker->config);
+    announce(config);
     int r = event_base_dispatch(broker->loop) < 0 ? -EIO : 0;
     idle_free(idle);
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
@@ -185,11 +184,12 @@ int main(int argc, char **argv)
     signal(SIGXFSZ, SIG_IGN);
     if (config_settle_limits(&config) < 0)
         return EXIT_FAILED;
+    broker.config = &config;
     int r = start(&broker, &config);
     if (r < 0)
         log_line(LOG_ERR, "cannot start: %s", strerror(-r));
     else
-        r = run(&broker);
+        r = run(&broker, &config);
     int s = stop(&broker);
     libevent_global_shutdown();
     return r < 0 || s < 0 ? EXIT_FAILED : EXIT_OK;

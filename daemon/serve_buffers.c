@@ -214,8 +214,8 @@ int serve_adopt(struct request *request, const union request_record *record, uni
     const struct credentials *who = &request->peer->who;
     int *fd = &request->descriptors->fd[request->index];
     struct buffer *buffer = NULL;
-    struct stat st;
-    uint32_t seals;
+    struct stat st = {0};
+    uint32_t seals = 0;
     int r = check_adopted(request, in, *fd, &st, &seals);
 
     if (r)

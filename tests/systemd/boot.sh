@@ -19,9 +19,9 @@ skip_all() {
 for program in systemd-nspawn unshare timeout setpriv; do
     command -v "$program" >/dev/null || skip_all "$program is missing"
 done
-grep -qE '__(asan|tsan)_init' "${top_builddir:-.}/sealbufd" &&
+grep -qE '__(asan|tsan)_init' "$builddir/sealbufd" &&
     skip_all "a sanitizer's runtime does not work under the unit's sandbox"
-ldd "${top_builddir:-.}/sealbufd" 2>/dev/null | grep -q libsystemd || skip_all "sealbufd is built without systemd"
+ldd "$builddir/sealbufd" 2>/dev/null | grep -q libsystemd || skip_all "sealbufd is built without systemd"
 [ -x /lib/systemd/systemd ] || skip_all "there is no systemd to boot"
 # The mounts of this script go with it, whatever happens.
 if [ -z "${SEALBUF_OWN_MOUNTS-}" ]; then
@@ -48,6 +48,9 @@ if [ -z "${STAGE-}" ]; then
         exit 99
     fi
 fi
+
+[ -e "$stage/lib/systemd/system/sealbufd.service" ] || [ -e "$stage/usr/lib/systemd/system/sealbufd.service" ] ||
+    skip_all "configured to install the units where systemd does not look for them"
 
 cat >"$work/boot.service" <<END
 [Unit]
