@@ -80,6 +80,8 @@ int sealbuf_buffer_create(sealbuf_buffer **buffer, const struct sealbuf_create_o
         .exec = !!(options.flags & SEALBUF_CREATE_EXECUTABLE),
         .no_seal = !!(options.flags & SEALBUF_CREATE_UNSEALABLE),
         .inherit = !!(options.flags & SEALBUF_CREATE_INHERIT),
+        /* Or else who gets a reader's descriptor could reopen it for writing, whatever its uid. */
+        .mode = options.flags & SEALBUF_CREATE_EXECUTABLE ? 0555 : 0444,
     };
     CLEANUP(cleanup_close)
     int fd = memfd_create_spec(&spec);

@@ -78,7 +78,8 @@ struct sealbuf_create_options {
 
 /*
  * Creates a memfd of one's own, zero-filled and sparse: its pages cost nothing until they are touched. SHRINK and
- * GROW are applied at birth, and EXEC where the kernel has it (6.3), unless the flags say otherwise. Does not block.
+ * GROW are applied at birth, and EXEC where the kernel has it (6.3), unless the flags say otherwise. The file's mode is
+ * 0444, executable 0555, so that no other uid can reopen a reader's descriptor for writing. Does not block.
  * The caller owns *buffer, until sealbuf_buffer_free.
  * -EFBIG: beyond RLIMIT_FSIZE, whose SIGXFSZ kills the process unless it is ignored (setrlimit(2)). -EINVAL: size not
  * a multiple of the huge page. -ENODEV: no huge pages of this size. -EACCES: executable memfds are forbidden
@@ -220,9 +221,10 @@ SEALBUF_API int sealbuf_ping(sealbuf_client *client);
 SEALBUF_API int sealbuf_create(sealbuf_client *client, sealbuf_buffer **buffer,
                                const struct sealbuf_create_options *options);
 /*
- * Several at once, at most 253, else -EINVAL. options[] and buffers[] have `count` elements, all of the same
- * struct_size. Each stands for itself: buffers[i] is NULL and status[i] negative where it failed; status may be NULL.
- * Returns 0 where all went well, else the first failure; those that succeeded are there and are the caller's.
+ * Several at once, at most 253, else -EINVAL. options[] and buffers[] have `count` elements; every
+ * element of options[] has struct_size set, to the same value. Where one is not valid, nothing is done. What can only
+ * be found out by doing it stands for itself: buffers[i] is NULL and status[i] negative where it failed; status may be
+ * NULL. Returns 0 where all went well, else the first failure; those that succeeded are there and are the caller's.
  */
 SEALBUF_API int sealbuf_create_many(sealbuf_client *client, sealbuf_buffer **buffers, int *status,
                                     const struct sealbuf_create_options *options, size_t count);

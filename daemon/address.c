@@ -33,8 +33,9 @@ void address_release(struct address *address)
 
     if (!address)
         return;
-    if (address->bound) {
+    if (address->bound)
         unlink(address->name.sun_path);
+    if (address->lock >= 0) {
         snprintf(lock_path, sizeof(lock_path), "%s.lock", address->name.sun_path);
         unlink(lock_path);
     }
@@ -83,7 +84,10 @@ static int set_default_path(struct address *address)
     bool root = geteuid() == 0;
 
     if (!root && (!runtime || runtime[0] != '/')) {
-        log_line(LOG_ERR, "XDG_RUNTIME_DIR is not set, so there is no default address; name a socket with --socket");
+        log_line(
+            LOG_ERR,
+            "XDG_RUNTIME_DIR is not set, or not an absolute path, so there is no default address; name a socket with "
+            "--socket");
         return -ENOENT;
     }
     int n = snprintf(folder, sizeof(folder), "%s/sealbuf", root ? "/run" : runtime);
@@ -117,7 +121,10 @@ static int take_lock(struct address *address)
         int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0) {
             int r = -errno;
-            log_line(LOG_ERR, "cannot make the lock file '%s': %s", path, strerror(-r));
+            log_line(LOG_ERR,
+                     "cannot make the lock file '%s': %s; name a socket in a folder that is there and writable with "
+                     "--socket",
+                     path, strerror(-r));
             return r;
         }
         if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -182,7 +189,7 @@ int address_listen(const struct config *config, struct address **address)
         return r;
     int fd = bind_and_listen(made, mode);
     if (fd < 0) {
-        log_line(LOG_ERR, "cannot listen on '%s': %s", made->name.sun_path,
+        log_line(LOG_ERR, "cannot listen on '%s': %s; name a path for a new socket with --socket", made->name.sun_path,
                  fd == -EEXIST ? "a file that is no socket is there" : strerror(-fd));
         return fd;
     }

@@ -128,7 +128,9 @@ static void serve_record(struct request *request, const union request_record *in
 /* Refuses a request for a field of a record. */
 static enum verdict refuse_field(struct request *request, int error, const char *field)
 {
-    if (field)
+    if (field && request->header.count == 1)
+        refuse(request, error, "%s", "");
+    else if (field)
         refuse(request, error, "field '%s' of record %u is not valid", field, request->index);
     else
         refuse(request, error, "record %u does not follow the wire format", request->index);

@@ -53,6 +53,9 @@ static struct event_base *new_loop(void)
     return loop;
 }
 
+/* Of a failure that has been logged where it happened. */
+#define LOGGED (-ECANCELED)
+
 static int start(struct broker *broker, const struct config *config)
 {
     broker->started_ns = clock_monotonic_ns();
@@ -66,7 +69,7 @@ static int start(struct broker *broker, const struct config *config)
     int r = memfd_devices_probe(&broker->devices);
     if (r < 0) {
         log_line(LOG_ERR, "this kernel makes no memfds: %s", strerror(-r));
-        return r;
+        return LOGGED;
     }
     int probe = memfd_create_spec(&(struct memfd_spec){.label = "sealbuf-probe"});
     if (probe >= 0)
@@ -74,10 +77,9 @@ static int start(struct broker *broker, const struct config *config)
     close_quietly(probe);
     broker->own_descriptors = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (broker->own_descriptors < 0) {
-        r = -errno;
         log_line(LOG_ERR, "cannot open /proc/self/fd, without which readers get no descriptors of their own: %s",
-                 strerror(-r));
-        return r;
+                 strerror(errno));
+        return LOGGED;
     }
     broker->loop = new_loop();
     if (!broker->loop)
@@ -86,7 +88,7 @@ static int start(struct broker *broker, const struct config *config)
     if (!broker->workers)
         return -errno;
     broker->reaper.workers = broker->workers;
-    return listeners_open(broker);
+    return listeners_open(broker) < 0 ? LOGGED : 0;
 }
 
 static void announce(const struct config *config)
@@ -186,9 +188,9 @@ int main(int argc, char **argv)
         return EXIT_FAILED;
     broker.config = &config;
     int r = start(&broker, &config);
-    if (r < 0)
+    if (r < 0 && r != LOGGED)
         log_line(LOG_ERR, "cannot start: %s", strerror(-r));
-    else
+    if (r == 0)
         r = run(&broker, &config);
     int s = stop(&broker);
     libevent_global_shutdown();

@@ -46,6 +46,9 @@ static int find_by_name(struct request *request, const struct target_request *in
     if (!name)
         return refuse(request, SEALBUF_ERR_NOT_FOUND, "uid %u has published nothing as '%.*s'", (unsigned)owner,
                       SPAN_ARGS(in->name));
+    if (!name_gives(request, name, access) && access == ACCESS_OWNER)
+        return refuse(request, SEALBUF_ERR_DENIED, "'%.*s' is of uid %u, and only that one and root can do this",
+                      SPAN_ARGS(in->name), (unsigned)owner);
     if (!name_gives(request, name, access))
         return refuse(request, SEALBUF_ERR_DENIED, "'%.*s' of uid %u has mode %04o, which does not let uid %u do this",
                       SPAN_ARGS(in->name), (unsigned)owner, name->mode, (unsigned)request->peer->who.uid);

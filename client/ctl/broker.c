@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "broker.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 #include "options.h"
@@ -13,8 +14,11 @@ static int report_connect(const struct options *options, int error)
     const char *quote = address ? "'" : "";
 
     if (!address)
-        address = "the broker";
-    if (-error < SEALBUF_ERR_FIRST)
+        address = "$XDG_RUNTIME_DIR/sealbuf/socket or /run/sealbuf/socket";
+    if (error == -ENAMETOOLONG)
+        report_failure("cannot connect to %s%s%s: it is empty or too long; a socket's path has 1 to 107 bytes", quote,
+                       address, quote);
+    else if (-error < SEALBUF_ERR_FIRST)
         report_system(error, "give --socket the path of a broker's socket that you may use", "cannot connect to %s%s%s",
                       quote, address, quote);
     else
@@ -41,6 +45,8 @@ int broker_get(sealbuf_client *client, const struct options *options, const char
     };
 
     int r = sealbuf_get(client, buffer, &get);
+    if (r == -SEALBUF_ERR_NOT_SEALED)
+        return report_broker(client, r, "cannot get '%s' with the seals of --require (without one: immutable)", name);
     return r < 0 ? report_broker(client, r, "cannot get '%s'", name) : 0;
 }
 
