@@ -192,6 +192,8 @@ static int receive(sealbuf_client *client, int flags)
     /* That something of ours was not read comes first, and once; what the other side had said is there behind it. */
     if (r == -ECONNRESET)
         r = packet_receive(client->socket, flags, client->in, sizeof(client->in), &length, &descriptors);
+    if (r != PACKET_OK)
+        descriptors_close(&descriptors);
     switch (r) {
     case PACKET_OK:
         r = take_message(client, client->in, length, &descriptors);

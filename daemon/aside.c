@@ -6,6 +6,8 @@
 
 #include "dispatch.h"
 
+#define LONGEST_MS 32
+
 static void on_later(evutil_socket_t fd, short what, void *argument)
 {
     struct aside *aside = argument;
@@ -20,7 +22,7 @@ static void on_later(evutil_socket_t fd, short what, void *argument)
     free(aside);
 }
 
-bool aside_put(struct request *request, unsigned milliseconds, const struct name *behind)
+static bool put(struct request *request, unsigned milliseconds, const struct name *behind)
 {
     struct timeval time = {.tv_usec = (suseconds_t)milliseconds * 1000};
     struct aside *aside = malloc(sizeof(*aside) + request->length);
@@ -28,6 +30,7 @@ bool aside_put(struct request *request, unsigned milliseconds, const struct name
     if (!aside)
         return false;
     aside->peer = request->peer;
+    aside->milliseconds = milliseconds;
     aside->owner = behind ? behind->owner : 0;
     aside->text_length = behind ? behind->length : 0;
     if (behind)
@@ -38,6 +41,18 @@ bool aside_put(struct request *request, unsigned milliseconds, const struct name
     event_add(&aside->later, &time);
     request->peer->aside = aside;
     return true;
+}
+
+bool aside_put_behind(struct request *request, const struct name *behind)
+{
+    return put(request, 0, behind);
+}
+
+bool aside_put_to_retry(struct request *request)
+{
+    unsigned before = request->aside ? request->aside->milliseconds : 1;
+
+    return put(request, before < LONGEST_MS ? before * 2 : LONGEST_MS, NULL);
 }
 
 void aside_cancel(struct aside *aside)

@@ -14,15 +14,18 @@
 struct aside {
     struct peer *peer;
     struct event later;
-    uid_t owner; /* of the name that a LIST goes on behind */
+    unsigned milliseconds; /* that it waits, or waited */
+    uid_t owner;           /* of the name that a LIST goes on behind */
     uint8_t text_length;
     char text[SEALBUF_MAX_NAME]; /* of that name; empty where there is none */
     size_t length;
     uint8_t message[];
 };
 
-/* Copies the request and the name, which may be NULL. False: no memory. */
-bool aside_put(struct request *request, unsigned milliseconds, const struct name *behind);
+/* For the loop's next turn: a LIST that goes on behind this name. Copies both. False: no memory. */
+bool aside_put_behind(struct request *request, const struct name *behind);
+/* To be tried again: soon at first, and ever less often. Copies it. False: no memory. */
+bool aside_put_to_retry(struct request *request);
 
 /* Its peer has gone. */
 void aside_cancel(struct aside *aside);

@@ -21,6 +21,7 @@ struct peer;
 
 struct counters {
     uint64_t requests;    /* messages that were understood */
+    uint64_t records;     /* of them */
     uint64_t refused;     /* of them or their records, answered with an error */
     uint64_t disconnects; /* clients that were dropped for what they did */
 };
@@ -42,7 +43,9 @@ struct broker {
     struct counters counters;
     uint64_t instance; /* random: another one is another broker, or this one started again */
     uint64_t started_ns;
-    uint64_t queued_descriptors; /* duplicates in the replies that wait */
+    uint64_t looked_ns;           /* when flight.c last looked who has read */
+    uint64_t sealing_descriptors; /* duplicates that workers add seals to */
+    uint64_t queued_descriptors;  /* duplicates in the replies that wait */
     bool stopping;
     uint8_t in[SEALBUF_MAX_MESSAGE];  /* the message in hand */
     uint8_t out[SEALBUF_MAX_MESSAGE]; /* and its reply */

@@ -70,7 +70,7 @@ static FILE *open_status(const struct credentials *credentials, int pidfd)
     return fopen(path, "re");
 }
 
-bool credentials_in_own_pid_namespace(const struct credentials *credentials, int socket)
+static bool in_own_pid_namespace(const struct credentials *credentials, int socket)
 {
     CLEANUP(cleanup_close)
     int pidfd = -1; /* its fdinfo is there as long as it is */
@@ -91,4 +91,11 @@ bool credentials_in_own_pid_namespace(const struct credentials *credentials, int
         own = strcmp(line, expected) == 0;
     fclose(status);
     return own;
+}
+
+bool credentials_are_of_own_pid_namespace(struct credentials *credentials, int socket)
+{
+    if (credentials->pid_namespace == NAMESPACE_UNKNOWN)
+        credentials->pid_namespace = in_own_pid_namespace(credentials, socket) ? NAMESPACE_OWN : NAMESPACE_OTHER;
+    return credentials->pid_namespace == NAMESPACE_OWN;
 }

@@ -16,6 +16,7 @@ struct credentials {
     gid_t *groups; /* supplementary; asked for when first needed */
     unsigned group_count;
     bool groups_known;
+    enum { NAMESPACE_UNKNOWN, NAMESPACE_OWN, NAMESPACE_OTHER } pid_namespace;
 };
 
 /* 0, or a negative errno of getsockopt(2). */
@@ -29,6 +30,6 @@ bool credentials_have_group(struct credentials *credentials, int socket, gid_t g
  * Whether the peer lives in the broker's own pid namespace. vm.memfd_noexec is a setting of pid namespaces: one in a
  * stricter namespace must not get an executable memfd through the broker. What cannot be found out is answered no.
  */
-bool credentials_in_own_pid_namespace(const struct credentials *credentials, int socket);
+bool credentials_are_of_own_pid_namespace(struct credentials *credentials, int socket);
 
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "aside.h"
+#include "errors.h"
 #include "flight.h"
 #include "listing.h"
 #include "log.h"
@@ -17,9 +18,6 @@
 /* A reply's record without any string, and a short sentence: what must fit for each record, come what may. */
 #define RECORD_AT_LEAST 224u
 #define SHORT_SENTENCE  64u
-
-/* Until a request is tried again whose descriptors cannot be sent yet. */
-#define RETRY_MS 2
 
 static const struct handler {
     int (*record)(struct request *, const union request_record *, union reply_record *);
@@ -128,10 +126,9 @@ static void serve_record(struct request *request, const union request_record *in
 /* Refuses a request for a field of a record. */
 static enum verdict refuse_field(struct request *request, int error, const char *field)
 {
-    if (field && request->header.count == 1)
-        refuse(request, error, "%s", "");
-    else if (field)
-        refuse(request, error, "field '%s' of record %u is not valid", field, request->index);
+    if (field)
+        refuse(request, error, "%s (field '%s' of record %u)", error_entry((uint32_t)error)->cause, field,
+               request->index);
     else
         refuse(request, error, "record %u does not follow the wire format", request->index);
     return refuse_all(request, error);
@@ -177,6 +174,7 @@ static enum verdict serve(struct request *request)
     union request_record room;
     int r = 0;
 
+    request->broker->counters.records += request->header.count;
     for (; request->index < request->header.count; request->index++) {
         const union request_record *in = next_record(request, &room);
         if (handler->record)
@@ -264,9 +262,19 @@ static enum verdict serve_when_allowed(struct request *request)
 {
     bool ships = request->header.opcode == SEALBUF_OP_GET || request->header.opcode == SEALBUF_OP_CREATE;
 
-    if (!ships || flight_allowed(request->peer, request->header.count) || !aside_put(request, RETRY_MS, NULL))
+    if (!ships || flight_allowed(request->peer, request->header.count) || !aside_put_to_retry(request))
         return serve(request);
     return GO_ON;
+}
+
+/* Serves a request that was found good, now or later. */
+static enum verdict serve_good(struct request *request)
+{
+    enum verdict verdict;
+
+    if (needs_sealing(request) && have_sealed(request, &verdict))
+        return verdict;
+    return serve_when_allowed(request);
 }
 
 /* The first message must be a good HELLO; a client that begins in another way is not one of ours. */
@@ -310,9 +318,7 @@ static enum verdict serve_message(struct request *request)
     int r = validate(request, &only, &field);
     if (r)
         return refuse_field(request, r, field);
-    if (needs_sealing(request) && have_sealed(request, &verdict))
-        return verdict;
-    return serve_when_allowed(request);
+    return serve_good(request);
 }
 
 /* False where the header shows that the client's idea of a message is not ours; *verdict then. */
@@ -382,5 +388,5 @@ enum verdict dispatch_again(struct peer *peer, const struct aside *aside)
 
     read_again(&request, peer, aside->message, aside->length);
     request.aside = aside;
-    return serve_when_allowed(&request);
+    return serve_good(&request);
 }

@@ -4,10 +4,12 @@
 #include <linux/sockios.h>
 #include <sys/ioctl.h>
 
+#include "clock.h"
 #include "peer.h"
 
 /* How many of those that were sent to longest ago are looked at when there is no room. */
-#define LOOK_AT 64
+#define LOOK_AT       64
+#define LOOK_EVERY_NS 1000000u
 
 void flight_forget(struct peer *peer)
 {
@@ -56,20 +58,25 @@ static bool fits(const struct peer *peer, unsigned count)
     uint64_t most = peer->broker->config->limits.in_flight, all = quota->held[RESOURCE_IN_FLIGHT];
     uint64_t of_uid = quota_find(quota, peer->who.uid)->held[RESOURCE_IN_FLIGHT];
 
+    uint64_t left = minus(most, all - of_uid); /* by the other uids */
     if (all + count > most)
         return false;
     if (peer->in_flight == 0)
-        return true;
-    uint64_t uid_may = minus(most, all - of_uid) / 2;
+        return of_uid == 0 || of_uid + count <= left / 4 * 3;
+    uint64_t uid_may = left / 2;
     uint64_t peer_may = minus(uid_may, of_uid - peer->in_flight) / 2;
     return peer->in_flight + count <= peer_may;
 }
 
-/* Those who have read everything are still counted until somebody looks. */
+/* Those who have read everything are still counted until somebody looks; but not more often than it helps. */
 static void look_at_others(struct broker *broker)
 {
     struct peer *peer, *last = TAILQ_LAST(&broker->in_flight, flying_peers);
+    uint64_t now = clock_monotonic_ns();
 
+    if (now - broker->looked_ns < LOOK_EVERY_NS)
+        return;
+    broker->looked_ns = now;
     for (unsigned i = 0; i < LOOK_AT && (peer = TAILQ_FIRST(&broker->in_flight)); i++) {
         if (!flight_landed(peer)) {
             TAILQ_REMOVE(&broker->in_flight, peer, flying);

@@ -5,8 +5,8 @@
  * The kernel allows one uid RLIMIT_NOFILE of them, over all its sockets (unix(7), ETOOMANYREFS), and counts them
  * against the sender: the broker, for everybody. So one client that does not read could use up what all others need.
  * Here they are counted for whom they are sent to. A uid may have half of what the others leave, and a connection half
- * of what the others of its uid leave; but whoever has read everything may always get one more message, while there
- * is room at all.
+ * of what the others of its uid leave. A connection that has read everything may get one more message, while its uid
+ * has less than three quarters, and a uid that has nothing in flight, while there is room at all.
  *
  * When they land, nobody tells. SIOCOUTQ shows whether a socket has been read empty, and it is asked when it matters.
  */

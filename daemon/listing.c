@@ -99,7 +99,7 @@ int listing_serve(struct request *request, const struct list_request *in)
     request->replies = 1;
     struct name *next = fill_page(request, in, &last, &shown);
     if (next && !shown)
-        return aside_put(request, 0, last) ? 1 : refuse(request, SEALBUF_ERR_MEMORY, "%s", "");
+        return aside_put_behind(request, last) ? 1 : refuse(request, SEALBUF_ERR_MEMORY, "%s", "");
     if (next) {
         page.more = 1;
         page.next_owner = shown->owner;

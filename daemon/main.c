@@ -20,7 +20,10 @@
 #include "peer.h"
 #include "service.h"
 
-#define WORKERS 4
+/* Threads that wait: for seals, for the pages of big buffers, for what clients send that is no memfd. */
+#define SEALERS         4
+#define CLOSERS         2
+#define FOREIGN_CLOSERS 1
 
 /* Exit codes: sealbufd(8). */
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
@@ -84,10 +87,12 @@ static int start(struct broker *broker, const struct config *config)
     broker->loop = new_loop();
     if (!broker->loop)
         return -ENOMEM;
-    broker->workers = workers_start(broker->loop, WORKERS);
-    if (!broker->workers)
+    broker->workers = workers_start(broker->loop, SEALERS);
+    broker->reaper.workers = workers_start(broker->loop, CLOSERS);
+    broker->reaper.foreign = workers_start(broker->loop, FOREIGN_CLOSERS);
+    broker->reaper.quota = &broker->quota;
+    if (!broker->workers || !broker->reaper.workers || !broker->reaper.foreign)
         return -errno;
-    broker->reaper.workers = broker->workers;
     return listeners_open(broker) < 0 ? LOGGED : 0;
 }
 
@@ -161,6 +166,8 @@ static int stop(struct broker *broker)
         peer_destroy(peer);
     forget_names(broker);
     workers_stop(broker->workers);
+    workers_stop(broker->reaper.workers);
+    workers_abandon(broker->reaper.foreign);
     if (broker->loop)
         event_base_free(broker->loop);
     close_quietly(broker->own_descriptors);

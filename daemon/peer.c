@@ -25,6 +25,7 @@ static const struct timeval landing_time = {.tv_usec = 100000};
 
 #define GREATEST_BURST      16
 #define TURNS_BETWEEN_TRIES 16
+#define RECORDS_PER_TURN    32
 /*
  * A request is only read where its reply will find room, so that replies need not be kept: once so much may be unread
  * that a reply of the greatest length might not fit, the kernel is asked how much it is (SIOCOUTQ). What it charges for
@@ -186,13 +187,21 @@ static enum verdict read_message(struct peer *peer, bool *there)
     struct descriptors list;
     size_t length;
     enum verdict verdict;
+
+    *there = false;
+    if (reaper_is_fed_up(&broker->reaper, peer->who.uid)) {
+        peer_blame(peer, "its user has sent many descriptors that are no memfds, and they cannot be closed");
+        return END;
+    }
     int r = packet_receive(peer->socket, MSG_DONTWAIT, broker->in, sizeof(broker->in), &length, &list);
 
     *there = r == PACKET_OK || r == PACKET_LOST_FDS;
+    if (r != PACKET_OK)
+        reaper_close_received(&broker->reaper, peer->who.uid, &list);
     switch (r) {
     case PACKET_OK:
         verdict = dispatch(peer, broker->in, length, &list);
-        descriptors_close(&list);
+        reaper_close_received(&broker->reaper, peer->who.uid, &list);
         return verdict;
     case PACKET_LOST_FDS:
         return dispatch_without_descriptors(peer, broker->in, length);
@@ -232,6 +241,7 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
     struct peer *peer = argument;
     bool there = true;
     unsigned done = 0;
+    uint64_t records_at_most = peer->broker->counters.records + RECORDS_PER_TURN;
 
     (void)fd;
     if (what == EV_TIMEOUT) {
@@ -239,7 +249,7 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
         peer_end(peer);
         return;
     }
-    while (there && done < peer->burst && !held_back(peer)) {
+    while (there && done < peer->burst && !held_back(peer) && peer->broker->counters.records < records_at_most) {
         if (read_message(peer, &there) == END) {
             peer_end(peer);
             return;
@@ -258,6 +268,10 @@ static int admit(struct broker *broker, const struct credentials *who, struct li
 {
     if (broker->stopping)
         return SEALBUF_ERR_STOPPING;
+    if (reaper_is_fed_up(&broker->reaper, who->uid)) {
+        *met = (struct limit_met){"foreign descriptors", FOREIGN_AT_MOST};
+        return SEALBUF_ERR_LIMIT;
+    }
     return quota_charge(&broker->quota, who->uid, RESOURCE_CONNECTIONS, 1, met);
 }
 

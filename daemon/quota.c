@@ -19,6 +19,8 @@ static const struct {
                               offsetof(struct limits, uid_connections)},
     [RESOURCE_IN_FLIGHT] = {"in-flight", "in-flight", offsetof(struct limits, in_flight),
                             offsetof(struct limits, in_flight)},
+    [RESOURCE_SEALING] = {"sealing", "sealing", offsetof(struct limits, in_flight), offsetof(struct limits, in_flight)},
+    [RESOURCE_FOREIGN] = {"foreign", "foreign", offsetof(struct limits, in_flight), offsetof(struct limits, in_flight)},
 };
 
 static int compare_accounts(const struct account *a, const struct account *b)
@@ -134,8 +136,9 @@ void quota_release(struct quota *quota, uid_t uid, enum resource resource, uint6
 
 bool quota_is_empty(const struct quota *quota)
 {
-    for (unsigned i = 0; i < RESOURCES; i++)
+    /* Whether a foreign descriptor can be closed is not up to us: RESOURCE_FOREIGN, the last one, may stay. */
+    for (unsigned i = 0; i < RESOURCE_FOREIGN; i++)
         if (quota->held[i])
             return false;
-    return RB_EMPTY(&quota->accounts);
+    return quota->held[RESOURCE_FOREIGN] || RB_EMPTY(&quota->accounts);
 }

@@ -14,7 +14,16 @@
 #include "config.h"
 #include "tree.h"
 
-enum resource { RESOURCE_BYTES, RESOURCE_BUFFERS, RESOURCE_NAMES, RESOURCE_CONNECTIONS, RESOURCE_IN_FLIGHT, RESOURCES };
+enum resource {
+    RESOURCE_BYTES,
+    RESOURCE_BUFFERS,
+    RESOURCE_NAMES,
+    RESOURCE_CONNECTIONS,
+    RESOURCE_IN_FLIGHT,
+    RESOURCE_SEALING, /* requests for which a worker adds seals */
+    RESOURCE_FOREIGN, /* descriptors that are no memfds, and wait for their close: see reaper.h */
+    RESOURCES
+};
 
 struct account {
     RB_ENTRY(account) link;

@@ -91,3 +91,62 @@ void reaper_end_batch(struct reaper *reaper)
         free(reaper->batch);
     reaper->batch = NULL;
 }
+
+/* One foreign descriptor on its way to the thread that may be stuck. */
+struct foreign_job {
+    struct job job;
+    struct reaper *reaper;
+    uid_t uid;
+    int fd;
+};
+
+static void run_foreign(struct job *job)
+{
+    close(((struct foreign_job *)(void *)job)->fd);
+}
+
+static void foreign_done(struct job *job)
+{
+    struct foreign_job *foreign = (struct foreign_job *)(void *)job;
+
+    quota_release(foreign->reaper->quota, foreign->uid, RESOURCE_FOREIGN, 1);
+    free(foreign);
+}
+
+static void close_foreign(struct reaper *reaper, uid_t uid, int fd)
+{
+    struct foreign_job *foreign = malloc(sizeof(*foreign));
+
+    if (!foreign) {
+        close(fd);
+        return;
+    }
+    *foreign =
+        (struct foreign_job){.job = {.run = run_foreign, .done = foreign_done}, .reaper = reaper, .uid = uid, .fd = fd};
+    quota_add(reaper->quota, uid, RESOURCE_FOREIGN, 1);
+    workers_submit(reaper->foreign, &foreign->job);
+}
+
+void reaper_close_received(struct reaper *reaper, uid_t uid, struct descriptors *list)
+{
+    uint32_t seals;
+
+    for (unsigned i = 0; i < list->count; i++) {
+        int fd = descriptors_take(list, i);
+        if (fd < 0)
+            continue;
+        if (memfd_get_seals(fd, &seals) == 0) /* of files in memory only, and it asks no file system */
+            reaper_close(reaper, fd);
+        else
+            close_foreign(reaper, uid, fd);
+    }
+    list->count = 0;
+}
+
+bool reaper_is_fed_up(const struct reaper *reaper, uid_t uid)
+{
+    if (reaper->quota->held[RESOURCE_FOREIGN] <= FOREIGN_AT_MOST)
+        return false;
+    const struct account *account = quota_find(reaper->quota, uid);
+    return account && account->held[RESOURCE_FOREIGN] > FOREIGN_AT_MOST;
+}

@@ -6,18 +6,36 @@
 #ifndef DAEMON_REAPER_H
 #define DAEMON_REAPER_H
 
+#include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
+#include "packet.h"
+#include "quota.h"
 #include "worker.h"
+
+/* Foreign descriptors of one uid that may wait before it is not listened to any more. */
+#define FOREIGN_AT_MOST 256u
 
 struct reaper {
     struct workers *workers;
+    struct workers *foreign; /* a thread of its own, which may be stuck for ever */
+    struct quota *quota;
     struct close_job *batch; /* gathers descriptors between reaper_begin and reaper_end */
     size_t pending;          /* descriptors that wait */
 };
 
 /* Closes fd, here where that takes no time, else on a worker. */
 void reaper_close(struct reaper *reaper, int fd);
+
+/*
+ * Closes what a client of this uid has sent and nobody has taken. A memfd is closed as above. Anything else is foreign:
+ * its close may wait for the server of a file system (FUSE's FLUSH), for ever if that likes; so a thread of its own
+ * does it, and it is charged to the uid meanwhile.
+ */
+void reaper_close_received(struct reaper *reaper, uid_t uid, struct descriptors *list);
+/* Whether too many of this uid's wait. */
+bool reaper_is_fed_up(const struct reaper *reaper, uid_t uid);
 
 /* Between these two every descriptor goes to a worker, many in one job: for the end of a client that had many. */
 void reaper_begin_batch(struct reaper *reaper);

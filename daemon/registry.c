@@ -137,6 +137,6 @@ bool name_allows(const struct name *name, struct credentials *who, int socket, e
     if (who->uid == 0 || who->uid == name->owner)
         return true;
     if (credentials_have_group(who, socket, name->group))
-        return name->mode & access << 3;
-    return name->mode & access;
+        return (name->mode >> 3 & access) == access;
+    return (name->mode & access) == access;
 }

@@ -63,7 +63,8 @@ static inline struct span name_text(const struct name *name)
 int registry_bind(struct registry *registry, const struct binding *binding, struct name **bound, struct limit_met *met);
 void registry_unbind(struct registry *registry, struct name *name);
 
-enum access { ACCESS_READ = 4, ACCESS_WRITE = 2 };
+/* What writes can read, too: there are no write-only descriptors of buffers. */
+enum access { ACCESS_READ = 4, ACCESS_READ_WRITE = 6 };
 
 /* As for files (inode(7)), but the owner, and root, need no bits. */
 bool name_allows(const struct name *name, struct credentials *who, int socket, enum access access);

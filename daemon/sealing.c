@@ -3,39 +3,79 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "aside.h"
 #include "dispatch.h"
 #include "seals.h"
 #include "serve.h"
 
+/* Requests of one uid that workers are busy with. */
+#define JOBS_OF_A_UID 2
+
 struct seal_task {
     unsigned record; /* of the request */
-    int fd;          /* a duplicate */
+    uint64_t id;     /* of the buffer */
+    int fd;          /* a duplicate, or that of an earlier task for the same buffer */
+    bool is_own;     /* to be closed with this task */
     uint32_t seals;
     int result; /* 0 or a negative errno */
 };
 
 struct seal_job {
     struct job job;
-    struct peer *peer; /* NULL once it has gone */
-    uint8_t *message;  /* behind the tasks */
+    struct broker *broker;
+    uid_t uid;
+    struct peer *peer;        /* NULL once it has gone */
+    atomic_bool is_forgotten; /* and nobody wants to know any more */
+    uint8_t *message;         /* behind the tasks */
     size_t length;
     unsigned count;
     struct seal_task tasks[];
 };
 
+/*
+ * Each wait for a pinned page takes 0.16 s, and a client can pin as many as it has buffers: one that has made a worker
+ * wait so many times gets the same answer for the rest of its request.
+ */
+#define BUSY_AT_MOST 4
+
+static int add_seals(const struct seal_job *sealing, const struct seal_task *task, unsigned *busy)
+{
+    if (atomic_load(&sealing->is_forgotten))
+        return -ECANCELED;
+    if (*busy >= BUSY_AT_MOST)
+        return -EBUSY;
+    for (const struct seal_task *before = sealing->tasks; before < task; before++)
+        if (before->id == task->id && before->result == -EBUSY)
+            return -EBUSY;
+    int r = memfd_add_seals(task->fd, task->seals);
+    *busy += r == -EBUSY;
+    return r;
+}
+
 static void run(struct job *job)
 {
     struct seal_job *sealing = (struct seal_job *)(void *)job;
+    unsigned busy = 0;
 
-    for (unsigned i = 0; i < sealing->count; i++) {
-        struct seal_task *task = &sealing->tasks[i];
-        task->result = memfd_add_seals(task->fd, task->seals);
-        close(task->fd); /* perhaps the last one of a big buffer */
-    }
+    for (unsigned i = 0; i < sealing->count; i++)
+        sealing->tasks[i].result = add_seals(sealing, &sealing->tasks[i], &busy);
+    for (unsigned i = 0; i < sealing->count; i++)
+        if (sealing->tasks[i].is_own)
+            close(sealing->tasks[i].fd); /* perhaps the last one of a big buffer */
+}
+
+static unsigned own_descriptors(const struct seal_job *sealing)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < sealing->count; i++)
+        n += sealing->tasks[i].is_own;
+    return n;
 }
 
 static void done(struct job *job)
@@ -43,6 +83,8 @@ static void done(struct job *job)
     struct seal_job *sealing = (struct seal_job *)(void *)job;
     struct peer *peer = sealing->peer;
 
+    sealing->broker->sealing_descriptors -= own_descriptors(sealing);
+    quota_release(&sealing->broker->quota, sealing->uid, RESOURCE_SEALING, 1);
     if (peer) {
         peer->job = NULL;
         if (dispatch_sealed(peer, sealing->message, sealing->length, sealing) == END)
@@ -56,6 +98,7 @@ static void done(struct job *job)
 void sealing_forget_peer(struct seal_job *job)
 {
     job->peer = NULL;
+    atomic_store(&job->is_forgotten, true);
 }
 
 /* The buffer that the record in hand wants sealed, and the seals that it lacks. False: there is nothing to add. */
@@ -83,7 +126,8 @@ static bool lacks_seals(struct request *request, const union request_record *in,
 static void abandon(struct seal_job *sealing)
 {
     for (unsigned i = 0; i < sealing->count; i++)
-        close(sealing->tasks[i].fd);
+        if (sealing->tasks[i].is_own)
+            close(sealing->tasks[i].fd);
     free(sealing);
 }
 
@@ -94,7 +138,11 @@ static struct seal_job *new_job(const struct request *request)
 
     if (!sealing)
         return NULL;
-    *sealing = (struct seal_job){.job = {.run = run, .done = done}, .peer = request->peer, .length = request->length};
+    *sealing = (struct seal_job){.job = {.run = run, .done = done},
+                                 .broker = request->broker,
+                                 .uid = request->peer->who.uid,
+                                 .peer = request->peer,
+                                 .length = request->length};
     sealing->message = (uint8_t *)sealing->tasks + tasks;
     memcpy(sealing->message, request->message, request->length);
     return sealing;
@@ -104,12 +152,33 @@ static int add_task(struct seal_job **sealing, struct request *request, const st
 {
     if (!*sealing && !(*sealing = new_job(request)))
         return -ENOMEM;
-    int fd = fcntl(buffer->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-    if (fd < 0)
+    struct seal_task task = {.record = request->index, .id = buffer->id, .fd = -1, .seals = seals, .result = -EIO};
+    for (unsigned i = 0; i < (*sealing)->count; i++)
+        if ((*sealing)->tasks[i].id == buffer->id)
+            task.fd = (*sealing)->tasks[i].fd;
+    if (task.fd < 0) {
+        task.fd = fcntl(buffer->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+        task.is_own = true;
+    }
+    if (task.fd < 0)
         return -errno;
-    (*sealing)->tasks[(*sealing)->count++] =
-        (struct seal_task){.record = request->index, .fd = fd, .seals = seals, .result = -EIO};
+    (*sealing)->tasks[(*sealing)->count++] = task;
     return 0;
+}
+
+/*
+ * A uid may have workers busy with two requests, so that it never has all of them; and their duplicates together take
+ * no more descriptors than are kept for what waits, unless nobody else's do.
+ */
+static bool may_start(const struct request *request, const struct seal_job *sealing)
+{
+    struct broker *broker = request->broker;
+    uint64_t waiting = broker->sealing_descriptors + broker->queued_descriptors;
+
+    if (quota_find(&broker->quota, sealing->uid)->held[RESOURCE_SEALING] >= JOBS_OF_A_UID)
+        return false;
+    return broker->sealing_descriptors == 0 ||
+           waiting + own_descriptors(sealing) <= broker->config->limits.queued_descriptors;
 }
 
 int sealing_start(struct request *request)
@@ -133,6 +202,12 @@ int sealing_start(struct request *request)
             abandon(sealing);
         return r;
     }
+    if (!may_start(request, sealing)) {
+        abandon(sealing);
+        return aside_put_to_retry(request) ? 1 : -ENOMEM;
+    }
+    request->broker->sealing_descriptors += own_descriptors(sealing);
+    quota_add(&request->broker->quota, sealing->uid, RESOURCE_SEALING, 1);
     request->peer->job = sealing;
     workers_submit(request->broker->workers, &sealing->job);
     return 1;

@@ -15,7 +15,8 @@ static int check_descriptor_budget(struct request *request)
 {
     struct broker *broker = request->broker;
 
-    if (broker->quota.held[RESOURCE_BUFFERS] + broker->reaper.pending < broker->config->limits.buffers)
+    if (broker->quota.held[RESOURCE_BUFFERS] + broker->reaper.pending + broker->quota.held[RESOURCE_FOREIGN] <
+        broker->config->limits.buffers)
         return 0;
     struct limit_met met = {"buffers", broker->config->limits.buffers};
     return refuse_limit(request, SEALBUF_ERR_LIMIT, &met);
@@ -35,7 +36,7 @@ static int check_executable(struct request *request, const struct create_request
 {
     struct peer *peer = request->peer;
 
-    if (!(in->flags & SEALBUF_CREATE_EXECUTABLE) || credentials_in_own_pid_namespace(&peer->who, peer->socket))
+    if (!(in->flags & SEALBUF_CREATE_EXECUTABLE) || credentials_are_of_own_pid_namespace(&peer->who, peer->socket))
         return 0;
     return refuse(request, SEALBUF_ERR_DENIED,
                   "an executable buffer is only for clients in the broker's pid namespace (vm.memfd_noexec)");
@@ -177,8 +178,10 @@ int serve_create(struct request *request, const union request_record *record, un
 }
 
 /*
- * The receiver's order of checks: what it is, how it is open, how big, how sealed. None of them waits. That the broker
- * can read it is tried out, since the mode is its owner's to choose.
+ * The order matters. F_GETFL and F_GET_SEALS ask no file system: the descriptor may be of one whose server never
+ * answers, and fstat(2) would wait for it. And the seals are taken before the size: the other way round, the client
+ * could change the size in between, and seal that. That the broker can read it is tried out, since its mode is the
+ * owner's to choose.
  */
 static int check_adopted(struct request *request, const struct adopt_request *in, int fd, struct stat *st,
                          uint32_t *seals)
@@ -186,15 +189,16 @@ static int check_adopted(struct request *request, const struct adopt_request *in
     char text[SEALS_TEXT_SIZE];
     int mode = fcntl(fd, F_GETFL);
 
-    if (fstat(fd, st) < 0 || !S_ISREG(st->st_mode) || !memfd_devices_contain(&request->broker->devices, st->st_dev))
+    if (mode < 0 || mode & O_PATH)
+        return refuse(request, SEALBUF_ERR_ACCESS_MODE, "%s", "");
+    if (memfd_get_seals(fd, seals) < 0 || fstat(fd, st) < 0 || !S_ISREG(st->st_mode) ||
+        !memfd_devices_contain(&request->broker->devices, st->st_dev))
         return refuse(request, SEALBUF_ERR_NOT_MEMFD, "%s", "");
-    if (mode < 0 || mode & O_PATH || (mode & O_ACCMODE) != O_RDWR)
+    if ((mode & O_ACCMODE) != O_RDWR)
         return refuse(request, SEALBUF_ERR_ACCESS_MODE, "%s", "");
     int r = check_size(request, (uint64_t)st->st_size);
     if (r)
         return r;
-    if (memfd_get_seals(fd, seals) < 0)
-        return refuse(request, SEALBUF_ERR_NOT_MEMFD, "%s", "");
     if (!seals_contain(*seals, in->seals))
         return refuse(request, SEALBUF_ERR_NOT_SEALED, "the descriptor lacks %s",
                       seals_format(in->seals & ~*seals, text));

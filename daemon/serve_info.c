@@ -74,7 +74,8 @@ int serve_stats(struct request *request)
         .connections = quota->held[RESOURCE_CONNECTIONS],
         .connections_limit = quota_limit(quota, RESOURCE_CONNECTIONS),
         .buffer_size_limit = broker->config->limits.buffer_size,
-        .jobs = workers_pending(broker->workers),
+        .jobs = workers_pending(broker->workers) + workers_pending(broker->reaper.workers) +
+                workers_pending(broker->reaper.foreign),
         .queued_descriptors = broker->queued_descriptors,
         .version = SPAN(PACKAGE_VERSION),
     };

@@ -83,7 +83,7 @@ int serve_get(struct request *request, const union request_record *record, union
     struct target target;
     char text[SEALS_TEXT_SIZE];
     int r = target_find(request, &(struct target_request){in->id, in->owner, in->name},
-                        writable ? ACCESS_WRITE : ACCESS_READ, &target);
+                        writable ? ACCESS_READ_WRITE : ACCESS_READ, &target);
 
     if (r)
         return r;
@@ -102,14 +102,16 @@ int serve_get(struct request *request, const union request_record *record, union
     return r;
 }
 
-/* All names of a buffer that its owner removes by id; the last one takes the buffer along. */
+/* Those of the names that are the caller's (root's are all); the last one takes the buffer along. */
 static void unbind_all(struct request *request, struct buffer *buffer)
 {
+    const struct credentials *who = &request->peer->who;
     struct name *name = LIST_FIRST(&buffer->names), *next;
 
     for (; name; name = next) {
         next = LIST_NEXT(name, of_buffer);
-        registry_unbind(&request->broker->registry, name);
+        if (who->uid == 0 || who->uid == name->owner)
+            registry_unbind(&request->broker->registry, name);
     }
 }
 

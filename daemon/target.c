@@ -18,7 +18,10 @@ static bool name_gives(struct request *request, const struct name *name, enum ac
     return name_allows(name, &peer->who, peer->socket, access);
 }
 
-/* Published buffers are open to whom one of their names lets in; others to their owner alone. */
+/*
+ * Published buffers are open to whom one of their names lets in, others to their owner alone. A buffer's owner need not
+ * be the owner of all of its names: root may have given it one, which is none of the owner's business.
+ */
 static int find_by_id(struct request *request, uint64_t id, enum access access, struct target *target)
 {
     struct buffer *buffer = buffer_find(&request->broker->buffers, id);
@@ -26,15 +29,18 @@ static int find_by_id(struct request *request, uint64_t id, enum access access, 
 
     if (!buffer)
         return refuse(request, SEALBUF_ERR_NOT_FOUND, "there is no buffer with id %llu", (unsigned long long)id);
-    *target = (struct target){buffer, LIST_FIRST(&buffer->names)};
-    if (is_owner(request, buffer->owner))
-        return 0;
+    *target = (struct target){buffer, NULL};
     LIST_FOREACH(name, &buffer->names, of_buffer)
-    if (access != ACCESS_OWNER && name_gives(request, name, access)) {
+    if (name_gives(request, name, access)) {
         target->name = name;
-        return 0;
+        break;
     }
-    return refuse(request, SEALBUF_ERR_DENIED, "buffer %llu is another user's", (unsigned long long)id);
+    bool owned = is_owner(request, buffer->owner);
+    /* Its owner may do everything with it, but for taking away a name that is not its own. */
+    if (target->name || (owned && (access != ACCESS_OWNER || LIST_EMPTY(&buffer->names))))
+        return 0;
+    return refuse(request, SEALBUF_ERR_DENIED, "buffer %llu%s is another user's", (unsigned long long)id,
+                  owned ? " has a name that" : "");
 }
 
 static int find_by_name(struct request *request, const struct target_request *in, enum access access,

@@ -10,7 +10,7 @@ struct target {
     struct name *name; /* that it was found by, or that gives access to it; NULL where it has none */
 };
 
-/* Beside ACCESS_READ and ACCESS_WRITE: only its owner, or root. */
+/* Beside those of registry.h: only its owner, or root. */
 #define ACCESS_OWNER ((enum access)0)
 
 /* 0, or a refusal. */

@@ -172,3 +172,14 @@ void workers_stop(struct workers *workers)
     pthread_mutex_destroy(&workers->lock);
     free(workers);
 }
+
+void workers_abandon(struct workers *workers)
+{
+    if (!workers)
+        return;
+    finish_jobs(workers);
+    if (workers->pending == 0)
+        workers_stop(workers);
+    else
+        event_del(&workers->readable);
+}

@@ -32,6 +32,9 @@ void workers_submit(struct workers *workers, struct job *job);
 /* Jobs that are queued, run, or wait for `done`. */
 size_t workers_pending(const struct workers *workers);
 
+/* As workers_stop where nothing is pending; else leaves the threads to what they are stuck in. */
+void workers_abandon(struct workers *workers);
+
 /* Lets every job run, calls its `done`, joins the threads, frees. */
 void workers_stop(struct workers *workers);
 

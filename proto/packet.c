@@ -62,21 +62,11 @@ int packet_receive(int socket, int flags, void *buffer, size_t room, size_t *len
         return errno == EAGAIN ? PACKET_AGAIN : -errno;
     collect(&message, list);
     *length = (size_t)n;
-    if (message.msg_flags & MSG_TRUNC) {
-        descriptors_close(list);
+    if (message.msg_flags & MSG_TRUNC)
         return PACKET_CUT;
-    }
-    if (n == 0) {
-        if (list->count == 0 && !(message.msg_flags & MSG_CTRUNC))
-            return PACKET_END;
-        descriptors_close(list);
-        return PACKET_EMPTY;
-    }
-    if (message.msg_flags & MSG_CTRUNC) {
-        descriptors_close(list);
-        return PACKET_LOST_FDS;
-    }
-    return PACKET_OK;
+    if (n == 0)
+        return list->count == 0 && !(message.msg_flags & MSG_CTRUNC) ? PACKET_END : PACKET_EMPTY;
+    return message.msg_flags & MSG_CTRUNC ? PACKET_LOST_FDS : PACKET_OK;
 }
 
 int packet_send(int socket, const void *message, size_t length, const int *fds, unsigned count)

@@ -36,9 +36,9 @@ enum packet_outcome {
     PACKET_OK,       /* a message is there, whole */
     PACKET_AGAIN,    /* nothing there now */
     PACKET_END,      /* the other side has closed, or sent an empty message without descriptors */
-    PACKET_EMPTY,    /* an empty message that carried descriptors; they are closed */
-    PACKET_CUT,      /* longer than the buffer; what it carried is closed */
-    PACKET_LOST_FDS, /* descriptors did not arrive; those that did are closed, the bytes are there */
+    PACKET_EMPTY,    /* an empty message that carried descriptors */
+    PACKET_CUT,      /* longer than the buffer */
+    PACKET_LOST_FDS, /* descriptors did not arrive, or not all; the bytes are there */
 };
 
 /*

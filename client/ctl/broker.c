@@ -45,8 +45,6 @@ int broker_get(sealbuf_client *client, const struct options *options, const char
     };
 
     int r = sealbuf_get(client, buffer, &get);
-    if (r == -SEALBUF_ERR_NOT_SEALED)
-        return report_broker(client, r, "cannot get '%s' with the seals of --require (without one: immutable)", name);
     return r < 0 ? report_broker(client, r, "cannot get '%s'", name) : 0;
 }
 

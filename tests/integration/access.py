@@ -56,7 +56,8 @@ def mode_bits(broker, _):
         rows = []
         for mode in modes:
             bits = mode >> shift
-            read, write = ('OK' if always or bits & bit else 'DENIED' for bit in (4, 2))
+            # A writer's descriptor reads, too: who may not read must not get one.
+            read, write = ('OK' if always or bits & need == need else 'DENIED' for need in (4, 6))
             rows.append((read, write, read))
         return rows
 

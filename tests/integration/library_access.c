@@ -122,7 +122,7 @@ static const struct {
     int read, write;
 } for_others[] = {
     {0600, DENIED, DENIED}, {0660, DENIED, DENIED}, {0640, DENIED, DENIED}, {0644, 0, DENIED},
-    {0604, 0, DENIED},      {0666, 0, 0},           {0602, DENIED, 0},
+    {0604, 0, DENIED},      {0666, 0, 0},           {0602, DENIED, DENIED},
 };
 
 START_TEST(others)
@@ -152,7 +152,7 @@ static const struct {
     uint32_t mode;
     int read, write;
 } for_group[] = {
-    {0600, DENIED, DENIED}, {0640, 0, DENIED}, {0660, 0, 0}, {0606, DENIED, DENIED}, {0620, DENIED, 0},
+    {0600, DENIED, DENIED}, {0640, 0, DENIED}, {0660, 0, 0}, {0606, DENIED, DENIED}, {0620, DENIED, DENIED},
 };
 
 START_TEST(the_group)

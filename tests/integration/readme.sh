@@ -142,7 +142,7 @@ test_case "README.md has a C program of at most 35 lines" test "$(wc -l <"$work/
 if [ -e "$top_builddir/.libs/libsealbuf.so" ]; then
     test_case "the program compiles without a warning" compile
     test_case "a private broker starts" start_broker
-    test_case "nothing is there before" greet_fails "$work/socket" "there is no such buffer"
+    test_case "nothing is there before" greet_fails "$work/socket" "has published nothing as 'greeting'"
     test_case "one process publishes" greet "" "hello, world"
     test_case "another one gets it" greet "hello, world"
     test_case "publishing again replaces it" greet "" "again"
