@@ -13,6 +13,12 @@ static int complete(sealbuf_client *client, int serial, struct waiting *waiting)
     return wait_for(client, serial, waiting);
 }
 
+/* What the reply says; a failure's sentence is kept. */
+static int status_of(sealbuf_client *client, const struct sealbuf_reply *reply)
+{
+    return reply->status < 0 ? client_fail(client, reply->status, reply->sentence) : 0;
+}
+
 /* For requests of which only success or failure matters. */
 static int complete_and_free(sealbuf_client *client, int serial, struct waiting *waiting)
 {
@@ -20,9 +26,7 @@ static int complete_and_free(sealbuf_client *client, int serial, struct waiting 
 
     if (r < 0)
         return r;
-    r = waiting->reply->status;
-    if (r < 0)
-        client_fail(client, r, waiting->reply->sentence);
+    r = status_of(client, waiting->reply);
     reply_free(waiting->reply);
     return r;
 }
@@ -41,9 +45,7 @@ static int complete_many(sealbuf_client *client, int serial, struct waiting *wai
     }
     if (r < 0)
         return r;
-    r = waiting->reply->status;
-    if (r < 0)
-        client_fail(client, r, waiting->reply->sentence);
+    r = status_of(client, waiting->reply);
     reply_free(waiting->reply);
     return r;
 }
@@ -123,10 +125,8 @@ int sealbuf_publish(sealbuf_client *client, sealbuf_buffer *buffer, const struct
     r = complete(client, sealbuf_start_publish(client, &buffer, &options, 1, waiting_done, &waiting), &waiting);
     if (r < 0)
         return r;
-    r = waiting.reply->status;
-    if (r < 0)
-        client_fail(client, r, waiting.reply->sentence);
-    else if (generation)
+    r = status_of(client, waiting.reply);
+    if (r == 0 && generation)
         *generation = waiting.reply->records[0].info.generation;
     reply_free(waiting.reply);
     return r;
@@ -235,9 +235,8 @@ int sealbuf_stat(sealbuf_client *client, const struct sealbuf_target *target, co
         return r;
     reply_free(client->kept);
     client->kept = waiting.reply;
-    r = waiting.reply->status;
-    if (r < 0)
-        return client_fail(client, r, waiting.reply->sentence);
-    *info = &waiting.reply->records[0].info;
-    return 0;
+    r = status_of(client, waiting.reply);
+    if (r == 0)
+        *info = &waiting.reply->records[0].info;
+    return r;
 }
