@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "memfd.h"
 
 /* Freeing so much takes about 10 us. */
@@ -109,6 +110,7 @@ static void foreign_done(struct job *job)
 {
     struct foreign_job *foreign = (struct foreign_job *)(void *)job;
 
+    foreign->reaper->foreign_moved_ns = clock_monotonic_ns();
     quota_release(foreign->reaper->quota, foreign->uid, RESOURCE_FOREIGN, 1);
     free(foreign);
 }
@@ -123,6 +125,8 @@ static void close_foreign(struct reaper *reaper, uid_t uid, int fd)
     }
     *foreign =
         (struct foreign_job){.job = {.run = run_foreign, .done = foreign_done}, .reaper = reaper, .uid = uid, .fd = fd};
+    if (reaper->quota->held[RESOURCE_FOREIGN] == 0)
+        reaper->foreign_moved_ns = clock_monotonic_ns();
     quota_add(reaper->quota, uid, RESOURCE_FOREIGN, 1);
     workers_submit(reaper->foreign, &foreign->job);
 }
@@ -145,8 +149,10 @@ void reaper_close_received(struct reaper *reaper, uid_t uid, struct descriptors 
 
 bool reaper_is_fed_up(const struct reaper *reaper, uid_t uid)
 {
-    if (reaper->quota->held[RESOURCE_FOREIGN] <= FOREIGN_AT_MOST)
+    if (reaper->quota->held[RESOURCE_FOREIGN] <= FOREIGN_STUCK_AT_MOST)
         return false;
     const struct account *account = quota_find(reaper->quota, uid);
-    return account && account->held[RESOURCE_FOREIGN] > FOREIGN_AT_MOST;
+    uint64_t of_uid = account ? account->held[RESOURCE_FOREIGN] : 0;
+    bool stuck = clock_monotonic_ns() - reaper->foreign_moved_ns > 1000000000u;
+    return of_uid > FOREIGN_AT_MOST || (stuck && of_uid > FOREIGN_STUCK_AT_MOST);
 }

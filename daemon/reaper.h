@@ -14,12 +14,17 @@
 #include "quota.h"
 #include "worker.h"
 
-/* Foreign descriptors of one uid that may wait before it is not listened to any more. */
-#define FOREIGN_AT_MOST 256u
+/*
+ * Foreign descriptors of one uid that may wait before it is not listened to any more: so many at all, and so many where
+ * none could be closed for a second.
+ */
+#define FOREIGN_AT_MOST       1024u
+#define FOREIGN_STUCK_AT_MOST 256u
 
 struct reaper {
     struct workers *workers;
-    struct workers *foreign; /* a thread of its own, which may be stuck for ever */
+    struct workers *foreign;   /* a thread of its own, which may be stuck for ever */
+    uint64_t foreign_moved_ns; /* when the last foreign one was closed, or the first one came */
     struct quota *quota;
     struct close_job *batch; /* gathers descriptors between reaper_begin and reaper_end */
     size_t pending;          /* descriptors that wait */

@@ -7,7 +7,7 @@ import struct
 
 import sealbuf_wire as wire
 from sealbuf_wire import encode_message, encode_record, frame
-from testbed import Broker, Suite, check_refused, equal, replies_until_closed
+from testbed import Broker, Suite, check_refused, equal, eventually, replies_until_closed
 
 suite = Suite()
 
@@ -89,7 +89,7 @@ def check_fatal(greeted, cases):
             reasons = broker.log().split('dropped: ')[lines + 1:]
             equal(len(reasons), 1, 'reasons in the log after ' + what)
             equal('peer pid %d uid %d: dropped: ' % (os.getpid(), os.geteuid()) in broker.log(), True, 'who it was')
-            equal(broker.descriptors(), descriptors, 'descriptors after ' + what)
+            eventually(lambda d=descriptors: broker.descriptors() == d, what='the descriptors after ' + what)
 
 
 @suite.test

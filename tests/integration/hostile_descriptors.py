@@ -194,7 +194,7 @@ def lost_on_the_way(broker, bystander):
                     equal(reply.serial, 7, 'serial')
                 client.serial = 100
                 client.ping()
-                equal(broker.descriptors(), before, 'descriptors')
+                eventually(lambda: broker.descriptors() == before, what='the descriptors are back')
             finally:
                 broker.limit_descriptors(limit)
             bystander.served()

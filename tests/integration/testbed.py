@@ -108,8 +108,10 @@ class Broker:
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # should the test be killed
 
         libc = ctypes.CDLL(None)
-        if uid is not None:
+        program = SEALBUFD
+        if uid is not None:  # who may not be let into the folder where it was built
             os.chown(self.directory, uid, uid)
+            program = shutil.copy(SEALBUFD, os.path.join(self.directory, 'sealbufd'))
 
         environment = {k: v for k, v in os.environ.items()
                        if k not in ('LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES', 'NOTIFY_SOCKET', 'JOURNAL_STREAM')}
@@ -117,7 +119,7 @@ class Broker:
         try:
             with open(self.log_path, 'wb') as log:
                 self.process = subprocess.Popen(
-                    [SEALBUFD, '--socket', self.path, '--ready-fd', str(ready_far), *arguments], pass_fds=[ready_far],
+                    [program, '--socket', self.path, '--ready-fd', str(ready_far), *arguments], pass_fds=[ready_far],
                     stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, preexec_fn=prepare)
             os.close(ready_far)
             ready_far = -1
