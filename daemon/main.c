@@ -145,7 +145,8 @@ static void forget_names(struct broker *broker)
 /* Everything that was charged must come back: what does not was lost on the way, and that is a bug to be seen. */
 static int check_accounts(const struct broker *broker)
 {
-    if (quota_is_empty(&broker->quota) && broker->queued_descriptors == 0 && broker->reaper.pending == 0)
+    if (quota_is_empty(&broker->quota) && broker->queued_descriptors == 0 && broker->reaper.pending == 0 &&
+        broker->sealing_descriptors == 0)
         return 0;
     log_line(LOG_CRIT, "accounts are not zero at the end: %llu buffers, %llu bytes, %llu names, %llu connections",
              (unsigned long long)broker->quota.held[RESOURCE_BUFFERS],
