@@ -33,8 +33,9 @@ static const struct handler {
 };
 
 /* An operation of schema.h that has no line above would be looked for behind the table's end. */
-#define COUNT_OPERATION(...) +1
-_Static_assert(sizeof(handlers) / sizeof(handlers[0]) == 1 OPERATIONS(COUNT_OPERATION), "an operation has no handler");
+#define NUMBER_OPERATION(NAME, request, least, most, descriptors, reply) NUMBER_OF_##NAME,
+enum { OPERATIONS(NUMBER_OPERATION) OPERATION_COUNT };
+_Static_assert(sizeof(handlers) / sizeof(handlers[0]) == OPERATION_COUNT + 1, "an operation has no handler");
 
 static size_t write_refusal(uint8_t *message, size_t room, uint16_t opcode, uint32_t serial, int error,
                             const char *sentence)
