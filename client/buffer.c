@@ -49,19 +49,6 @@ int creation_check(const struct sealbuf_create_options *options)
     return 0;
 }
 
-uint32_t seals_at_birth(const struct sealbuf_create_options *options)
-{
-    uint32_t seals = options->seals;
-
-    if (options->flags & SEALBUF_CREATE_UNSEALABLE)
-        return 0;
-    if (!(options->flags & SEALBUF_CREATE_GROWABLE))
-        seals |= SEALBUF_SEAL_GROW;
-    if (!(options->flags & SEALBUF_CREATE_SHRINKABLE))
-        seals |= SEALBUF_SEAL_SHRINK;
-    return seals;
-}
-
 int sealbuf_buffer_create(sealbuf_buffer **buffer, const struct sealbuf_create_options *given)
 {
     struct sealbuf_create_options options;
@@ -74,7 +61,7 @@ int sealbuf_buffer_create(sealbuf_buffer **buffer, const struct sealbuf_create_o
     struct memfd_spec spec = {
         .label = options.label,
         .size = options.size,
-        .seals = seals_at_birth(&options),
+        .seals = options.flags & SEALBUF_CREATE_UNSEALABLE ? 0 : seals_at_birth(options.seals, options.flags),
         .huge_shift = options.huge_shift,
         .huge = !!(options.flags & SEALBUF_CREATE_HUGE),
         .exec = !!(options.flags & SEALBUF_CREATE_EXECUTABLE),

@@ -22,9 +22,6 @@ struct sealbuf_buffer {
 /* A buffer around a descriptor that is known to be good. Takes fd on success only. NULL: no memory. */
 struct sealbuf_buffer *buffer_wrap(int fd, bool writable);
 
-/* Those that the options ask for, said or unsaid. */
-uint32_t seals_at_birth(const struct sealbuf_create_options *options);
-
 /* Whether the options are valid for every way of creating. 0 or a negative error. */
 int creation_check(const struct sealbuf_create_options *options);
 

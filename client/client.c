@@ -117,7 +117,7 @@ static int break_off(sealbuf_client *client, int error)
         outbox_drop_first(&client->outbox);
     while ((call = STAILQ_FIRST(&client->calls))) {
         remove_call(client, call);
-        struct sealbuf_reply *reply = reply_of_failure(call, client->broken);
+        struct sealbuf_reply *reply = reply_of_failure(client->broken);
         if (reply)
             finish(client, call, reply);
         else
@@ -158,7 +158,7 @@ static int take_message(sealbuf_client *client, const uint8_t *message, size_t l
     int r = reply_parse(call, message, length, descriptors, &reply);
     if (r == -SEALBUF_ERR_BAD_REPLY)
         return break_off(client, r);
-    if (r < 0 && !(reply = reply_of_failure(call, r)))
+    if (r < 0 && !(reply = reply_of_failure(r)))
         return break_off(client, -ENOMEM);
     /* Without its HELLO there is no connection; what else is in flight fails for the same reason. */
     int refused = call->operation->opcode == SEALBUF_OP_HELLO ? reply->status : 0;
@@ -204,7 +204,7 @@ static int receive(sealbuf_client *client, int flags)
     case PACKET_LOST_FDS: { /* our table is full; the buffers are lost, the connection is not */
         struct header header;
         struct call *call = header_decode(client->in, length, &header) ? NULL : find_call(client, header.serial);
-        struct sealbuf_reply *reply = call ? reply_of_failure(call, -EMFILE) : NULL;
+        struct sealbuf_reply *reply = call ? reply_of_failure(-EMFILE) : NULL;
         if (!reply)
             return break_off(client, -SEALBUF_ERR_BAD_REPLY);
         remove_call(client, call);

@@ -66,7 +66,6 @@ struct sealbuf_reply {
     bool kept; /* its callback has taken it over */
     int status;
     const char *sentence;
-    const struct operation *operation;
     size_t count;
     bool more; /* of LIST: there is another page, after info of the last record or `next` */
     uint32_t next_owner;
@@ -96,7 +95,7 @@ int client_dispatch(sealbuf_client *client, int flags);
 int reply_parse(const struct call *call, const uint8_t *message, size_t length, struct descriptors *descriptors,
                 struct sealbuf_reply **reply);
 /* A reply that says that there will be none. NULL: no memory. */
-struct sealbuf_reply *reply_of_failure(const struct call *call, int error);
+struct sealbuf_reply *reply_of_failure(int error);
 /* Frees it, with the buffers that nobody took. NULL is allowed. */
 void reply_free(struct sealbuf_reply *reply);
 

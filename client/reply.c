@@ -50,7 +50,7 @@ static void cleanup_reply(struct sealbuf_reply **reply)
 }
 
 /* One block: the reply, its records, its strings. */
-static struct sealbuf_reply *new_reply(const struct call *call, size_t count, size_t message, struct arena *arena)
+static struct sealbuf_reply *new_reply(size_t count, size_t message, struct arena *arena)
 {
     /* Five strings a record at most. */
     size_t fixed = sizeof(struct sealbuf_reply) + count * sizeof(struct reply_record);
@@ -59,17 +59,16 @@ static struct sealbuf_reply *new_reply(const struct call *call, size_t count, si
     if (!reply)
         return NULL;
     memset(reply, 0, fixed); /* glibc's calloc has no fast path for small blocks */
-    reply->operation = call->operation;
     reply->sentence = "";
     reply->next = "";
     arena->at = (char *)reply + fixed;
     return reply;
 }
 
-struct sealbuf_reply *reply_of_failure(const struct call *call, int error)
+struct sealbuf_reply *reply_of_failure(int error)
 {
     struct arena arena;
-    struct sealbuf_reply *reply = new_reply(call, 0, 0, &arena);
+    struct sealbuf_reply *reply = new_reply(0, 0, &arena);
 
     if (reply)
         reply->status = error;
@@ -300,7 +299,7 @@ int reply_parse(const struct call *call, const uint8_t *message, size_t length, 
         header.descriptors != descriptors->count || header.opcode != (call->operation->opcode | SEALBUF_OP_REPLY))
         return -SEALBUF_ERR_BAD_REPLY;
     CLEANUP(cleanup_reply)
-    struct sealbuf_reply *made = new_reply(call, header.count, length, &arena);
+    struct sealbuf_reply *made = new_reply(header.count, length, &arena);
     if (!made)
         return -ENOMEM;
     int r = parse(call, &header, &reader, descriptors, made, &arena);

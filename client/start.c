@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "client.h"
+#include "seals.h"
 
 static struct span span_of(const char *text)
 {
@@ -78,8 +79,8 @@ static int add_create(sealbuf_client *client, struct call *call, size_t i, const
     record.flags = options.flags;
     record.huge_shift = options.huge_shift;
     record.label = span_of(options.label);
-    call->expected[i] =
-        (struct expectation){.seals = seals_at_birth(&options), .writable = true, .sized = true, .size = options.size};
+    call->expected[i] = (struct expectation){
+        .seals = seals_at_birth(options.seals, options.flags), .writable = true, .sized = true, .size = options.size};
     return call_add(client, call, &record);
 }
 

@@ -12,7 +12,7 @@
 struct idle {
     struct broker *broker;
     uint64_t last_requests; /* at the last look */
-    uint64_t since_ns;      /* nothing has happened since; 0: it is busy */
+    uint64_t since_ns;      /* nothing was seen to happen since */
     struct event look;
 };
 

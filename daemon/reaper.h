@@ -26,7 +26,7 @@ struct reaper {
     struct workers *foreign;   /* a thread of its own, which may be stuck for ever */
     uint64_t foreign_moved_ns; /* when the last foreign one was closed, or the first one came */
     struct quota *quota;
-    struct close_job *batch; /* gathers descriptors between reaper_begin and reaper_end */
+    struct close_job *batch; /* gathers descriptors between reaper_begin_batch and reaper_end_batch */
     size_t pending;          /* descriptors that wait */
 };
 

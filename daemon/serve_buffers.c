@@ -42,18 +42,6 @@ static int check_executable(struct request *request, const struct create_request
                   "an executable buffer is only for clients in the broker's pid namespace (vm.memfd_noexec)");
 }
 
-/* Those to be asked for; the kernel adds its own (struct broker, birth_seals) where the buffer is not executable. */
-static uint32_t seals_at_birth(const struct create_request *in)
-{
-    uint32_t seals = in->seals;
-
-    if (!(in->flags & SEALBUF_CREATE_GROWABLE))
-        seals |= SEALBUF_SEAL_GROW;
-    if (!(in->flags & SEALBUF_CREATE_SHRINKABLE))
-        seals |= SEALBUF_SEAL_SHRINK;
-    return seals;
-}
-
 static int refuse_creation(struct request *request, const struct create_request *in, int r)
 {
     switch (r) {
@@ -91,7 +79,7 @@ static int make_memfd(struct request *request, const struct create_request *in)
     struct memfd_spec spec = {
         .label = label,
         .size = in->size,
-        .seals = seals_at_birth(in),
+        .seals = seals_at_birth(in->seals, in->flags),
         .huge_shift = in->huge_shift,
         .huge = !!(in->flags & SEALBUF_CREATE_HUGE),
         .exec = !!(in->flags & SEALBUF_CREATE_EXECUTABLE),
@@ -160,7 +148,7 @@ int serve_create(struct request *request, const union request_record *record, un
         .owner = who->uid,
         .creator = who->pid,
         .size = in->size,
-        .seals = seals_at_birth(in),
+        .seals = seals_at_birth(in->seals, in->flags),
         .flags = info_flags(in),
         .label = in->label,
         .metadata = in->metadata,

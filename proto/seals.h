@@ -23,6 +23,19 @@ static inline bool seals_contain(uint32_t set, uint32_t required)
     return (set & required) == required;
 }
 
+/*
+ * What CREATE's seals and flags come to: SHRINK and GROW are there unless the flags keep them away. The broker applies
+ * this set and the library expects it, so it is said once. The kernel may add seals of its own.
+ */
+static inline uint32_t seals_at_birth(uint32_t seals, uint32_t create_flags)
+{
+    if (!(create_flags & SEALBUF_CREATE_GROWABLE))
+        seals |= SEALBUF_SEAL_GROW;
+    if (!(create_flags & SEALBUF_CREATE_SHRINKABLE))
+        seals |= SEALBUF_SEAL_SHRINK;
+    return seals;
+}
+
 /* Writes `shrink|grow|write`, `none` for the empty set, bits without a name as `0x40`. Returns text. */
 const char *seals_format(uint32_t seals, char text[SEALS_TEXT_SIZE]);
 
