@@ -14,10 +14,6 @@
 
 #include "log.h"
 
-/* Descriptors for the broker's own work: standard streams, loop, listeners, a batch of 253 on its way in or out. */
-#define DESCRIPTOR_RESERVE   384
-#define DESCRIPTORS_AT_LEAST 512
-
 enum option_id { OPT_READY_FD = 256, OPT_IDLE_EXIT, OPT_SOCKET_MODE, OPT_LOG_LEVEL, OPT_LIMIT };
 
 static const struct option options[] = {
@@ -31,17 +27,6 @@ static const struct option options[] = {
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
 };
-
-static const struct {
-    const char *key;
-    size_t member;
-    const char *meaning;
-} limit_keys[] = {
-#define LIMIT_KEY(member, key, meaning) {key, offsetof(struct limits, member), meaning},
-    LIMITS(LIMIT_KEY)
-#undef LIMIT_KEY
-};
-#define LIMIT_KEYS (sizeof(limit_keys) / sizeof(limit_keys[0]))
 
 static const char *const level_names[] = {"emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"};
 
@@ -61,8 +46,8 @@ static void print_help(void)
         "  -h, --help                show this and exit\n"
         "  -V, --version             show the version and exit\n\n"
         "Limits:\n");
-    for (size_t i = 0; i < LIMIT_KEYS; i++)
-        printf("  %-16s %s\n", limit_keys[i].key, limit_keys[i].meaning);
+    for (size_t i = 0; i < limit_key_count; i++)
+        printf("  %-22s %s\n", limit_keys[i].key, limit_keys[i].meaning);
     printf("\nSee sealbufd(8).\n");
 }
 
@@ -108,11 +93,11 @@ static bool parse_limit(struct limits *limits, const char *text)
 
     if (!equals)
         return false;
-    for (size_t i = 0; i < LIMIT_KEYS; i++) {
+    for (size_t i = 0; i < limit_key_count; i++) {
         size_t length = strlen(limit_keys[i].key);
         if (length != (size_t)(equals - text) || memcmp(text, limit_keys[i].key, length) != 0)
             continue;
-        uint64_t *value = (uint64_t *)(void *)((char *)limits + limit_keys[i].member);
+        uint64_t *value = limit_at(limits, &limit_keys[i]);
         return parse_size(equals + 1, value) && *value > 0 && *value <= INT64_MAX;
     }
     return false;
@@ -205,73 +190,4 @@ enum config_outcome config_parse(struct config *config, int argc, char **argv)
         return CONFIG_WRONG;
     }
     return CONFIG_RUN;
-}
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Sets what nobody has set. */
-static void settle(uint64_t *limit, uint64_t value)
-{
-    if (*limit == 0)
-        *limit = value;
-}
-
-static uint64_t raise_descriptor_limit(void)
-{
-    struct rlimit limit;
-
-    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-        return 0;
-    if (limit.rlim_cur < limit.rlim_max) {
-        struct rlimit raised = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
-        if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
-            limit = raised;
-    }
-    return limit.rlim_cur;
-}
-
-/* Memory is no descriptor: sparse buffers cost nothing, and whoever touches a page pays for it. A start, not a law. */
-static void settle_bytes(struct limits *limits)
-{
-    uint64_t memory = (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE);
-
-    settle(&limits->bytes, memory);
-    settle(&limits->uid_bytes, limits->bytes - limits->bytes / 4);
-    settle(&limits->buffer_size, limits->uid_bytes);
-}
-
-int config_settle_limits(struct config *config)
-{
-    struct limits *limits = &config->limits;
-    uint64_t table = raise_descriptor_limit();
-
-    if (table < DESCRIPTORS_AT_LEAST) {
-        log_line(LOG_ERR, "RLIMIT_NOFILE is %llu, but sealbufd needs %d at least; raise it (LimitNOFILE=, ulimit -n)",
-                 (unsigned long long)table, DESCRIPTORS_AT_LEAST);
-        return -ERANGE;
-    }
-    uint64_t usable = table - DESCRIPTOR_RESERVE;
-    limits->queued_descriptors = least(4096, usable / 8);
-    limits->in_flight = table / 4 * 3; /* the kernel's limit is the table; other processes of this uid may send, too */
-    usable -= limits->queued_descriptors;
-    settle(&limits->connections, least(16384, usable / 4));
-    if (limits->connections < usable)
-        settle(&limits->buffers, usable - limits->connections);
-    if (limits->connections >= usable || limits->buffers > usable - limits->connections) {
-        log_line(LOG_ERR,
-                 "the limits connections=%llu and buffers=%llu need more descriptors than RLIMIT_NOFILE %llu "
-                 "leaves them (%llu); lower them, or raise it (LimitNOFILE=, ulimit -n)",
-                 (unsigned long long)limits->connections, (unsigned long long)limits->buffers,
-                 (unsigned long long)table, (unsigned long long)usable);
-        return -ERANGE;
-    }
-    settle(&limits->names, limits->buffers * 4);
-    settle(&limits->uid_buffers, limits->buffers - limits->buffers / 4);
-    settle(&limits->uid_names, limits->names - limits->names / 4);
-    settle(&limits->uid_connections, limits->connections - limits->connections / 4);
-    settle_bytes(limits);
-    return 0;
 }

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "accounts.h"
 #include "aside.h"
 #include "errors.h"
 #include "flight.h"
@@ -21,7 +22,7 @@
 
 static const struct handler {
     int (*record)(struct request *, const union request_record *, union reply_record *);
-    int (*list)(struct request *, const struct list_request *); /* also 1: put aside */
+    int (*list)(struct request *, const union request_record *); /* also 1: put aside */
     int (*whole)(struct request *);
 } handlers[] = {
     [SEALBUF_OP_HELLO] = {.record = serve_hello},   [SEALBUF_OP_PING] = {0},
@@ -29,7 +30,8 @@ static const struct handler {
     [SEALBUF_OP_ADOPT] = {.record = serve_adopt},   [SEALBUF_OP_PUBLISH] = {.record = serve_publish},
     [SEALBUF_OP_GET] = {.record = serve_get},       [SEALBUF_OP_REMOVE] = {.record = serve_remove},
     [SEALBUF_OP_STAT] = {.record = serve_stat},     [SEALBUF_OP_LIST] = {.list = listing_serve},
-    [SEALBUF_OP_STATS] = {.whole = serve_stats},
+    [SEALBUF_OP_STATS] = {.whole = serve_stats},    [SEALBUF_OP_SHARE] = {.record = serve_share},
+    [SEALBUF_OP_REVOKE] = {.record = serve_revoke}, [SEALBUF_OP_ACCOUNTS] = {.list = accounts_serve},
 };
 
 /* An operation of schema.h that has no line above would be looked for behind the table's end. */
@@ -185,7 +187,7 @@ static enum verdict serve(struct request *request)
         if (handler->record)
             serve_record(request, in);
         else
-            r = handler->list(request, &in->list);
+            r = handler->list(request, in);
     }
     if (handler->whole)
         r = handler->whole(request);

@@ -55,7 +55,7 @@ static uint64_t minus(uint64_t a, uint64_t b)
 static bool fits(const struct peer *peer, unsigned count)
 {
     struct quota *quota = &peer->broker->quota;
-    uint64_t most = peer->broker->config->limits.in_flight, all = quota->held[RESOURCE_IN_FLIGHT];
+    uint64_t most = peer->broker->config->limits.all[RESOURCE_IN_FLIGHT], all = quota->held[RESOURCE_IN_FLIGHT];
     uint64_t of_uid = quota_find(quota, peer->who.uid)->held[RESOURCE_IN_FLIGHT];
 
     uint64_t left = minus(most, all - of_uid); /* by the other uids */

@@ -87,8 +87,9 @@ static struct name *fill_page(struct request *request, const struct list_request
     return NULL;
 }
 
-int listing_serve(struct request *request, const struct list_request *in)
+int listing_serve(struct request *request, const union request_record *record)
 {
+    const struct list_request *in = &record->list;
     struct writer page_writer = request->reply;
     struct page page = {0};
     struct name *last, *shown;

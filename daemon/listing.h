@@ -12,6 +12,6 @@
 #include "request.h"
 
 /* Fills in the reply. 0; or 1: put aside, dispatch_again will be called. Or a refusal. */
-int listing_serve(struct request *request, const struct list_request *in);
+int listing_serve(struct request *request, const union request_record *in);
 
 #endif

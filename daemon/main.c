@@ -64,7 +64,7 @@ static int start(struct broker *broker, const struct config *config)
     broker->started_ns = clock_monotonic_ns();
     LIST_INIT(&broker->peers);
     TAILQ_INIT(&broker->in_flight);
-    quota_init(&broker->quota, &config->limits);
+    quota_init(&broker->quota, &config->limits, geteuid());
     buffers_init(&broker->buffers, &broker->quota, &broker->reaper);
     registry_init(&broker->registry, &broker->quota, &broker->buffers);
     if (getrandom(&broker->instance, sizeof(broker->instance), 0) != sizeof(broker->instance))
@@ -179,6 +179,7 @@ int main(int argc, char **argv)
 {
     static struct broker broker = {.own_descriptors = -1};
     struct config config;
+    char cause[512];
 
     switch (config_parse(&config, argc, argv)) {
     case CONFIG_DONE:
@@ -192,8 +193,10 @@ int main(int argc, char **argv)
     /* A client that goes away is no reason to die, nor is a size beyond RLIMIT_FSIZE (SIGXFSZ): both come as errors. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
-    if (config_settle_limits(&config) < 0)
+    if (limits_settle(&config.limits, cause, sizeof(cause)) < 0) {
+        log_line(LOG_ERR, "%s", cause);
         return EXIT_FAILED;
+    }
     broker.config = &config;
     int r = start(&broker, &config);
     if (r < 0 && r != LOGGED)

@@ -46,6 +46,16 @@ void peer_blame(struct peer *peer, const char *reason)
     log_client(LOG_NOTICE, &peer->who, "dropped: %s", reason);
 }
 
+bool peer_is_administrator(struct peer *peer)
+{
+    const struct config *config = peer->broker->config;
+    uid_t uid = peer->who.uid;
+
+    if (uid == 0 || uid == peer->broker->quota.own_uid)
+        return true;
+    return config->admin_group_set && credentials_have_group(&peer->who, peer->socket, config->admin_group);
+}
+
 /* 0, -EAGAIN (the socket is full), -ETOOMANYREFS (too many descriptors in flight), or the peer is gone. */
 static int try_to_send(struct peer *peer, const uint8_t *message, size_t length, const int *fds, unsigned count)
 {
@@ -79,7 +89,7 @@ static enum verdict queue(struct peer *peer, const uint8_t *message, size_t leng
     unsigned count = shipment->count;
     bool first = !outbox_first(&peer->outbox);
 
-    if (broker->queued_descriptors + count > broker->config->limits.queued_descriptors) {
+    if (broker->queued_descriptors + count > broker->config->limits.all[RESOURCE_QUEUED]) {
         peer_blame(peer, "it does not read, and the replies that wait hold as many descriptors as they may");
         return END;
     }
@@ -269,7 +279,7 @@ static int admit(struct broker *broker, const struct credentials *who, struct li
     if (broker->stopping)
         return SEALBUF_ERR_STOPPING;
     if (reaper_is_fed_up(&broker->reaper, who->uid)) {
-        *met = (struct limit_met){"foreign descriptors", FOREIGN_AT_MOST};
+        *met = (struct limit_met){.kind = LIMIT_ELSEWHERE, .key = "foreign descriptors", .value = FOREIGN_AT_MOST};
         return SEALBUF_ERR_LIMIT;
     }
     return quota_charge(&broker->quota, who->uid, RESOURCE_CONNECTIONS, 1, met);
@@ -302,7 +312,7 @@ void peer_create(struct broker *broker, int socket_taken)
     CLEANUP(cleanup_close)
     int socket = socket_taken;
     struct credentials who;
-    struct limit_met met = {NULL, 0};
+    struct limit_met met = {.key = NULL};
 
     if (credentials_of_peer(socket, &who) < 0) /* it has gone already */
         return;

@@ -65,6 +65,9 @@ enum verdict peer_send(struct peer *peer, const uint8_t *message, size_t length,
 /* Reads again, if nothing holds it back. */
 void peer_resume(struct peer *peer);
 
+/* root, the broker's own user, or a member of the group that the configuration names: who may list and remove all. */
+bool peer_is_administrator(struct peer *peer);
+
 /* Logs why, at most so often, and counts. The caller then ends the connection. */
 void peer_blame(struct peer *peer, const char *reason);
 

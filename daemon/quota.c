@@ -2,26 +2,9 @@
 #include "quota.h"
 
 #include <assert.h>
-#include <stddef.h>
 #include <stdlib.h>
 
 #include "sealbuf-protocol.h"
-
-static const struct {
-    const char *key, *uid_key;
-    size_t limit, uid_limit;
-} resources[RESOURCES] = {
-    [RESOURCE_BYTES] = {"bytes", "uid-bytes", offsetof(struct limits, bytes), offsetof(struct limits, uid_bytes)},
-    [RESOURCE_BUFFERS] = {"buffers", "uid-buffers", offsetof(struct limits, buffers),
-                          offsetof(struct limits, uid_buffers)},
-    [RESOURCE_NAMES] = {"names", "uid-names", offsetof(struct limits, names), offsetof(struct limits, uid_names)},
-    [RESOURCE_CONNECTIONS] = {"connections", "uid-connections", offsetof(struct limits, connections),
-                              offsetof(struct limits, uid_connections)},
-    [RESOURCE_IN_FLIGHT] = {"in-flight", "in-flight", offsetof(struct limits, in_flight),
-                            offsetof(struct limits, in_flight)},
-    [RESOURCE_SEALING] = {"sealing", "sealing", offsetof(struct limits, in_flight), offsetof(struct limits, in_flight)},
-    [RESOURCE_FOREIGN] = {"foreign", "foreign", offsetof(struct limits, in_flight), offsetof(struct limits, in_flight)},
-};
 
 static int compare_accounts(const struct account *a, const struct account *b)
 {
@@ -30,41 +13,36 @@ static int compare_accounts(const struct account *a, const struct account *b)
 
 TREE_GENERATE(account_tree, account, link, compare_accounts)
 
-void quota_init(struct quota *quota, const struct limits *limits)
+void quota_init(struct quota *quota, const struct limits *limits, uid_t own_uid)
 {
-    *quota = (struct quota){.limits = limits};
+    *quota = (struct quota){.limits = limits, .own_uid = own_uid};
     RB_INIT(&quota->accounts);
 }
 
-static uint64_t limit_at(const struct quota *quota, size_t offset)
-{
-    return *(const uint64_t *)(const void *)((const char *)quota->limits + offset);
-}
-
-uint64_t quota_limit(const struct quota *quota, enum resource resource)
-{
-    return limit_at(quota, resources[resource].limit);
-}
-
-uint64_t quota_uid_limit(const struct quota *quota, enum resource resource)
-{
-    return limit_at(quota, resources[resource].uid_limit);
-}
-
-static struct account *find(struct quota *quota, uid_t uid)
+struct account *quota_find(struct quota *quota, uid_t uid)
 {
     struct account key = {.uid = uid};
     return RB_FIND(account_tree, &quota->accounts, &key);
 }
 
-const struct account *quota_find(struct quota *quota, uid_t uid)
+const struct account *quota_from(struct quota *quota, uid_t uid)
 {
-    return find(quota, uid);
+    struct account *at = RB_ROOT(&quota->accounts), *found = NULL;
+
+    while (at) {
+        if (at->uid >= uid) {
+            found = at;
+            at = RB_LEFT(at, link);
+        } else {
+            at = RB_RIGHT(at, link);
+        }
+    }
+    return found;
 }
 
 static struct account *find_or_open(struct quota *quota, uid_t uid)
 {
-    struct account *account = find(quota, uid);
+    struct account *account = quota_find(quota, uid);
 
     if (account)
         return account;
@@ -85,7 +63,38 @@ static void close_if_empty(struct quota *quota, struct account *account)
     free(account);
 }
 
-/* Amounts and limits are at most 2^63-1 each: the differences cannot wrap. */
+static void add(struct quota *quota, struct account *account, enum resource resource, uint64_t amount)
+{
+    if (amount && account->held[resource] == 0)
+        quota->holders[resource]++;
+    account->held[resource] += amount;
+    quota->held[resource] += amount;
+}
+
+/* Limits may have been lowered below what is held: no difference is taken that could wrap. */
+static uint64_t left_by_others(const struct quota *quota, uint64_t held, enum resource resource)
+{
+    uint64_t others = quota->held[resource] - held, limit = quota->limits->all[resource];
+    return others < limit ? limit - others : 0;
+}
+
+static uint64_t fair_share(const struct quota *quota, uid_t uid, uint64_t held, enum resource resource)
+{
+    uint64_t left = left_by_others(quota, held, resource);
+
+    if (uid == 0 || uid == quota->own_uid)
+        return left;
+    uint64_t uids = quota->holders[resource] + (held == 0);
+    uint64_t share = left / (uids + 1);
+    return share || !left ? share : 1;
+}
+
+uint64_t quota_may_hold(const struct quota *quota, uid_t uid, uint64_t held, enum resource resource)
+{
+    uint64_t share = fair_share(quota, uid, held, resource), limit = limits_of_uid(quota->limits, uid, resource);
+    return share < limit ? share : limit;
+}
+
 static bool fits(uint64_t held, uint64_t amount, uint64_t limit)
 {
     return held <= limit && amount <= limit - held;
@@ -94,20 +103,24 @@ static bool fits(uint64_t held, uint64_t amount, uint64_t limit)
 int quota_charge(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount, struct limit_met *met)
 {
     struct account *account = find_or_open(quota, uid);
-    uint64_t all = quota_limit(quota, resource), own = quota_uid_limit(quota, resource);
-    int r = 0;
+    int r = SEALBUF_ERR_LIMIT;
 
     if (!account)
         return SEALBUF_ERR_MEMORY;
-    if (!fits(account->held[resource], amount, own)) {
-        *met = (struct limit_met){resources[resource].uid_key, own};
-        r = SEALBUF_ERR_LIMIT;
-    } else if (!fits(quota->held[resource], amount, all)) {
-        *met = (struct limit_met){resources[resource].key, all};
-        r = SEALBUF_ERR_LIMIT;
+    uint64_t held = account->held[resource], own = limits_of_uid(quota->limits, uid, resource);
+    *met = (struct limit_met){.key = limits_key(resource), .uid = uid, .held = held};
+    if (!fits(held, amount, own)) {
+        met->kind = LIMIT_OF_UID;
+        met->value = own;
+    } else if (!fits(quota->held[resource], amount, quota->limits->all[resource])) {
+        met->kind = LIMIT_OF_ALL;
+        met->value = quota->limits->all[resource];
+    } else if (!fits(held, amount, met->share = fair_share(quota, uid, held, resource))) {
+        met->kind = LIMIT_OF_SHARE;
+        met->value = quota->limits->all[resource];
     } else {
-        account->held[resource] += amount;
-        quota->held[resource] += amount;
+        add(quota, account, resource, amount);
+        r = 0;
     }
     close_if_empty(quota, account);
     return r;
@@ -115,22 +128,23 @@ int quota_charge(struct quota *quota, uid_t uid, enum resource resource, uint64_
 
 void quota_add(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount)
 {
-    struct account *account = find(quota, uid);
+    struct account *account = quota_find(quota, uid);
 
     assert(account);
-    account->held[resource] += amount;
-    quota->held[resource] += amount;
+    add(quota, account, resource, amount);
 }
 
 void quota_release(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount)
 {
-    struct account *account = find(quota, uid);
+    struct account *account = quota_find(quota, uid);
 
     if (amount == 0)
         return;
     assert(account && account->held[resource] >= amount && quota->held[resource] >= amount);
     account->held[resource] -= amount;
     quota->held[resource] -= amount;
+    if (account->held[resource] == 0)
+        quota->holders[resource]--;
     close_if_empty(quota, account);
 }
 

@@ -2,49 +2,50 @@
 /*
  * Accounts: what each numeric uid, and all of them together, hold of each resource. Every charge is released by the
  * same amount; when the broker ends, every account must be back at zero, or something was lost on the way.
+ *
+ * Besides its limit a uid has a fair share: of what the n - 1 other uids that hold some of a resource leave, the n-th
+ * part of n + 1. One uid alone may have a half, the next one a third of the rest, and so on: whatever the first ones
+ * do, there is some left for who comes after them. root and the broker's own uid have no share, but what is there:
+ * whoever is either can take all from all in other ways, and a user's own broker is for nobody else.
  */
 #ifndef DAEMON_QUOTA_H
 #define DAEMON_QUOTA_H
 
 #include <stdbool.h>
 #include <stdint.h>
-
 #include <sys/types.h>
 
-#include "config.h"
+#include "limits.h"
 #include "tree.h"
-
-enum resource {
-    RESOURCE_BYTES,
-    RESOURCE_BUFFERS,
-    RESOURCE_NAMES,
-    RESOURCE_CONNECTIONS,
-    RESOURCE_IN_FLIGHT,
-    RESOURCE_SEALING, /* requests for which a worker adds seals */
-    RESOURCE_FOREIGN, /* descriptors that are no memfds, and wait for their close: see reaper.h */
-    RESOURCES
-};
 
 struct account {
     RB_ENTRY(account) link;
     uid_t uid;
     uint64_t held[RESOURCES];
+    uint64_t busy_ns;    /* of the loop's time, fading: see turn.h */
+    uint64_t busy_at_ns; /* when that was true */
 };
 RB_HEAD(account_tree, account);
 
 struct quota {
     struct account_tree accounts;
     const struct limits *limits;
+    uid_t own_uid; /* the broker's */
     uint64_t held[RESOURCES];
+    uint64_t holders[RESOURCES]; /* uids that hold some */
 };
 
-/* Which limit a charge met: what it is called in the configuration, and its value. */
+/* Which limit a charge met. */
 struct limit_met {
-    const char *key;
-    uint64_t value;
+    enum limit_kind { LIMIT_OF_ALL, LIMIT_OF_UID, LIMIT_OF_SHARE, LIMIT_ELSEWHERE } kind;
+    const char *key; /* what it is called in the configuration, without uid- */
+    uint64_t value;  /* of that limit */
+    uint64_t share;  /* with LIMIT_OF_SHARE: what the uid may have of it now */
+    uint64_t held;   /* by the uid */
+    uid_t uid;
 };
 
-void quota_init(struct quota *quota, const struct limits *limits);
+void quota_init(struct quota *quota, const struct limits *limits, uid_t own_uid);
 
 /* 0; SEALBUF_ERR_LIMIT, *met says which; SEALBUF_ERR_MEMORY. Where it fails nothing is charged. */
 int quota_charge(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount, struct limit_met *met);
@@ -52,10 +53,12 @@ int quota_charge(struct quota *quota, uid_t uid, enum resource resource, uint64_
 void quota_add(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount);
 void quota_release(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount);
 
-/* NULL where the uid holds nothing. */
-const struct account *quota_find(struct quota *quota, uid_t uid);
-uint64_t quota_limit(const struct quota *quota, enum resource resource);
-uint64_t quota_uid_limit(const struct quota *quota, enum resource resource);
+/* NULL where the uid holds nothing. It stays where it is for as long as the uid holds something. */
+struct account *quota_find(struct quota *quota, uid_t uid);
+/* The first account of this uid or a higher one, or NULL. */
+const struct account *quota_from(struct quota *quota, uid_t uid);
+/* What the uid may hold now, at most: by its limit, and by its fair share. Not above what is left by the others. */
+uint64_t quota_may_hold(const struct quota *quota, uid_t uid, uint64_t held, enum resource resource);
 
 /* Whether nobody holds anything. */
 bool quota_is_empty(const struct quota *quota);

@@ -23,7 +23,20 @@ int refuse_limit(struct request *request, int code, const struct limit_met *met)
 {
     if (code != SEALBUF_ERR_LIMIT)
         return refuse(request, code, "%s", "");
-    return refuse(request, code, "the limit %s=%llu is reached", met->key, (unsigned long long)met->value);
+    unsigned long long value = met->value, held = met->held, share = met->share;
+    switch (met->kind) {
+    case LIMIT_OF_UID:
+        return refuse(request, code, "uid %u holds %llu, and the limit uid-%s=%llu is reached", (unsigned)met->uid,
+                      held, met->key, value);
+    case LIMIT_OF_SHARE:
+        return refuse(request, code,
+                      "uid %u holds %llu, and its fair share of the limit %s=%llu is reached, which is %llu now",
+                      (unsigned)met->uid, held, met->key, value, share);
+    case LIMIT_OF_ALL:
+    case LIMIT_ELSEWHERE:
+        break;
+    }
+    return refuse(request, code, "the limit %s=%llu is reached", met->key, value);
 }
 
 const union request_record *next_record(struct request *request, union request_record *room)

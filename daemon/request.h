@@ -21,6 +21,9 @@ union request_record {
     struct get_request get;
     struct target_request target;
     struct list_request list;
+    struct share_request share;
+    struct revoke_request revoke;
+    struct accounts_request accounts;
 };
 
 union reply_record {
@@ -28,6 +31,7 @@ union reply_record {
     struct outcome outcome;
     struct buffer_record buffer;
     struct stats_reply stats;
+    struct token_record token;
 };
 
 struct request {

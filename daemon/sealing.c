@@ -178,7 +178,7 @@ static bool may_start(const struct request *request, const struct seal_job *seal
     if (quota_find(&broker->quota, sealing->uid)->held[RESOURCE_SEALING] >= JOBS_OF_A_UID)
         return false;
     return broker->sealing_descriptors == 0 ||
-           waiting + own_descriptors(sealing) <= broker->config->limits.queued_descriptors;
+           waiting + own_descriptors(sealing) <= broker->config->limits.all[RESOURCE_QUEUED];
 }
 
 int sealing_start(struct request *request)

@@ -17,6 +17,9 @@ int serve_get(struct request *request, const union request_record *in, union rep
 int serve_remove(struct request *request, const union request_record *in, union reply_record *out);
 int serve_stat(struct request *request, const union request_record *in, union reply_record *out);
 
+int serve_share(struct request *request, const union request_record *in, union reply_record *out);
+int serve_revoke(struct request *request, const union request_record *in, union reply_record *out);
+
 int serve_stats(struct request *request);
 
 /* What SEAL and PUBLISH check before any seal is added: 0 and the buffer, or a refusal. */

@@ -16,9 +16,11 @@ static int check_descriptor_budget(struct request *request)
     struct broker *broker = request->broker;
 
     if (broker->quota.held[RESOURCE_BUFFERS] + broker->reaper.pending + broker->quota.held[RESOURCE_FOREIGN] <
-        broker->config->limits.buffers)
+        broker->config->limits.all[RESOURCE_BUFFERS])
         return 0;
-    struct limit_met met = {"buffers", broker->config->limits.buffers};
+    struct limit_met met = {.kind = LIMIT_OF_ALL,
+                            .key = limits_key(RESOURCE_BUFFERS),
+                            .value = broker->config->limits.all[RESOURCE_BUFFERS]};
     return refuse_limit(request, SEALBUF_ERR_LIMIT, &met);
 }
 

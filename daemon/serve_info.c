@@ -49,10 +49,11 @@ static void own_account(struct request *request, struct stats_reply *out)
     out->uid_bytes = account->held[RESOURCE_BYTES];
     out->uid_names = account->held[RESOURCE_NAMES];
     out->uid_connections = account->held[RESOURCE_CONNECTIONS];
-    out->uid_buffers_limit = quota_uid_limit(quota, RESOURCE_BUFFERS);
-    out->uid_bytes_limit = quota_uid_limit(quota, RESOURCE_BYTES);
-    out->uid_names_limit = quota_uid_limit(quota, RESOURCE_NAMES);
-    out->uid_connections_limit = quota_uid_limit(quota, RESOURCE_CONNECTIONS);
+    out->uid_buffers_limit = quota_may_hold(quota, out->uid, account->held[RESOURCE_BUFFERS], RESOURCE_BUFFERS);
+    out->uid_bytes_limit = quota_may_hold(quota, out->uid, account->held[RESOURCE_BYTES], RESOURCE_BYTES);
+    out->uid_names_limit = quota_may_hold(quota, out->uid, account->held[RESOURCE_NAMES], RESOURCE_NAMES);
+    out->uid_connections_limit =
+        quota_may_hold(quota, out->uid, account->held[RESOURCE_CONNECTIONS], RESOURCE_CONNECTIONS);
 }
 
 int serve_stats(struct request *request)
@@ -66,13 +67,13 @@ int serve_stats(struct request *request)
         .refused = broker->counters.refused,
         .disconnects = broker->counters.disconnects,
         .buffers = quota->held[RESOURCE_BUFFERS],
-        .buffers_limit = quota_limit(quota, RESOURCE_BUFFERS),
+        .buffers_limit = quota->limits->all[RESOURCE_BUFFERS],
         .bytes = quota->held[RESOURCE_BYTES],
-        .bytes_limit = quota_limit(quota, RESOURCE_BYTES),
+        .bytes_limit = quota->limits->all[RESOURCE_BYTES],
         .names = quota->held[RESOURCE_NAMES],
-        .names_limit = quota_limit(quota, RESOURCE_NAMES),
+        .names_limit = quota->limits->all[RESOURCE_NAMES],
         .connections = quota->held[RESOURCE_CONNECTIONS],
-        .connections_limit = quota_limit(quota, RESOURCE_CONNECTIONS),
+        .connections_limit = quota->limits->all[RESOURCE_CONNECTIONS],
         .buffer_size_limit = broker->config->limits.buffer_size,
         .jobs = workers_pending(broker->workers) + workers_pending(broker->reaper.workers) +
                 workers_pending(broker->reaper.foreign),

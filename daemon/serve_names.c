@@ -139,3 +139,15 @@ int serve_remove(struct request *request, const union request_record *record, un
         unbind_all(request, target.buffer);
     return 0;
 }
+
+int serve_share(struct request *request, const union request_record *in, union reply_record *out)
+{
+    (void)in, (void)out;
+    return refuse(request, SEALBUF_ERR_UNSUPPORTED, "%s", "");
+}
+
+int serve_revoke(struct request *request, const union request_record *in, union reply_record *out)
+{
+    (void)in, (void)out;
+    return refuse(request, SEALBUF_ERR_UNSUPPORTED, "%s", "");
+}

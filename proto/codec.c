@@ -17,6 +17,7 @@
 #define WIRE_LABEL    uint32_t
 #define WIRE_METADATA uint32_t
 #define WIRE_TEXT     uint32_t
+#define WIRE_TOKEN    uint32_t
 
 #define MAX_FIXED 512
 
@@ -150,6 +151,8 @@ static bool string_valid(const struct field *field, const char *data, uint32_t l
         return metadata_valid(data, length);
     case FIELD_TEXT:
         return true;
+    case FIELD_TOKEN:
+        return length == 0 || length == field->bound;
     case FIELD_U32:
     case FIELD_U64:
         break;

@@ -31,6 +31,7 @@ struct span {
 #define MEMBER_LABEL    struct span
 #define MEMBER_METADATA struct span
 #define MEMBER_TEXT     struct span
+#define MEMBER_TOKEN    struct span
 
 #define SCHEMA_MEMBER(S, kind, field, bound, error) MEMBER_##kind field;
 #define SCHEMA_STRUCT(name, FIELDS)                                                                                    \
@@ -39,7 +40,16 @@ struct span {
     };                                                                                                                 \
     extern const struct schema name##_schema;
 
-enum field_kind { FIELD_U32, FIELD_U64, FIELD_NAME, FIELD_PREFIX, FIELD_LABEL, FIELD_METADATA, FIELD_TEXT };
+enum field_kind {
+    FIELD_U32,
+    FIELD_U64,
+    FIELD_NAME,
+    FIELD_PREFIX,
+    FIELD_LABEL,
+    FIELD_METADATA,
+    FIELD_TEXT,
+    FIELD_TOKEN
+};
 
 struct field {
     const char *name;

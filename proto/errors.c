@@ -44,7 +44,7 @@ static const struct error_entry entries[] = {
     ENTRY(EXISTS, "the name is bound already", "choose another name, or ask to replace it"),
     ENTRY(DENIED, "the owner's mode does not allow you this",
           "ask its owner, who can publish it with a wider mode, or remove it"),
-    ENTRY(LIMIT, "a limit of the broker is reached", "remove what is not needed, or have the limit raised"),
+    ENTRY(LIMIT, "a limit of the broker is reached", "remove what is not needed, or have the limit raised in sealbufd.conf"),
     ENTRY(MEMORY, "the broker's memory is exhausted", "try again later, or give the broker more memory"),
     ENTRY(TABLE_FULL, "a descriptor table is full", "close or remove something, or raise RLIMIT_NOFILE"),
     ENTRY(UNSUPPORTED, "the broker's kernel does not offer it", "do without the option, or use a newer kernel"),
@@ -58,6 +58,8 @@ static const struct error_entry entries[] = {
     ENTRY(BAD_REPLY, "the broker's reply contradicts the protocol or the kernel",
           "do not use the buffer; connect to a broker that you trust"),
     ENTRY(MAPPED, "the buffer is mapped in another way already", "unmap it first"),
+    ENTRY(TOKEN, "the token is not valid: never given out, used up, expired, revoked, or its buffer is gone",
+          "ask who shared the buffer for a new one"),
 };
 
 const struct error_entry *error_entry(uint32_t code)

@@ -14,6 +14,7 @@
  *   NAME, LABEL, METADATA   as text.h says; NAME may be empty where another field can stand in for it
  *   PREFIX                  the start of a name
  *   TEXT                    a sentence for people
+ *   TOKEN                   empty, or as long as its bound
  *
  * Fields are only ever added at the end, and zero (or empty) means what it meant before the field was there.
  */
@@ -66,14 +67,16 @@
     F(S, U32, seals, SEALBUF_SEALS_ALL, SEALBUF_ERR_SEALS)                                                             \
     F(S, U32, mode, 0666, SEALBUF_ERR_MODE)                                                                            \
     F(S, U32, flags, SEALBUF_PUBLISH_FLAGS, SEALBUF_ERR_FLAGS)                                                         \
-    F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_NAME)
+    F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_NAME)                                                               \
+    F(S, U32, group, ANY32, SEALBUF_ERR_FLAGS)
 
 #define GET_REQUEST_FIELDS(F, S)                                                                                       \
     F(S, U64, id, ANY64, SEALBUF_ERR_TARGET)                                                                           \
     F(S, U32, owner, ANY32, SEALBUF_ERR_TARGET)                                                                        \
     F(S, U32, seals, SEALBUF_SEALS_ALL, SEALBUF_ERR_SEALS)                                                             \
     F(S, U32, flags, SEALBUF_GET_FLAGS, SEALBUF_ERR_FLAGS)                                                             \
-    F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_NAME)
+    F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_NAME)                                                               \
+    F(S, TOKEN, token, SEALBUF_TOKEN_SIZE, SEALBUF_ERR_TOKEN)
 
 /* REMOVE and STAT. */
 #define TARGET_REQUEST_FIELDS(F, S)                                                                                    \
@@ -89,7 +92,25 @@
     F(S, PREFIX, prefix, SEALBUF_MAX_NAME, SEALBUF_ERR_NAME)                                                           \
     F(S, NAME, after, SEALBUF_MAX_NAME, SEALBUF_ERR_NAME)
 
-/* The outcome of SEAL, PUBLISH, REMOVE: and of whatever a request as a whole was refused for. */
+#define SHARE_REQUEST_FIELDS(F, S)                                                                                     \
+    F(S, U64, id, ANY64, SEALBUF_ERR_TARGET)                                                                           \
+    F(S, U32, owner, ANY32, SEALBUF_ERR_TARGET)                                                                        \
+    F(S, U32, flags, SEALBUF_SHARE_FLAGS, SEALBUF_ERR_FLAGS)                                                           \
+    F(S, U64, expire_ms, SIZE, SEALBUF_ERR_FLAGS)                                                                      \
+    F(S, U32, uses, ANY32, SEALBUF_ERR_FLAGS)                                                                          \
+    F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_NAME)
+
+#define REVOKE_REQUEST_FIELDS(F, S)                                                                                    \
+    F(S, U64, id, ANY64, SEALBUF_ERR_TARGET)                                                                           \
+    F(S, U32, owner, ANY32, SEALBUF_ERR_TARGET)                                                                        \
+    F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_NAME)                                                               \
+    F(S, TOKEN, token, SEALBUF_TOKEN_SIZE, SEALBUF_ERR_TOKEN)
+
+#define ACCOUNTS_REQUEST_FIELDS(F, S)                                                                                  \
+    F(S, U32, from, ANY32, SEALBUF_ERR_TARGET)                                                                         \
+    F(S, U32, flags, SEALBUF_ACCOUNTS_FLAGS, SEALBUF_ERR_FLAGS)
+
+/* The outcome of SEAL, PUBLISH, REMOVE, REVOKE: and of whatever a request as a whole was refused for. */
 #define OUTCOME_FIELDS(F, S)                                                                                           \
     F(S, U32, status, ANY32, SEALBUF_ERR_MALFORMED)                                                                    \
     F(S, U32, seals, ANY32, SEALBUF_ERR_MALFORMED)                                                                     \
@@ -116,7 +137,43 @@
     F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_MALFORMED)                                                          \
     F(S, LABEL, label, SEALBUF_MAX_LABEL, SEALBUF_ERR_MALFORMED)                                                       \
     F(S, METADATA, metadata, SEALBUF_MAX_METADATA, SEALBUF_ERR_MALFORMED)                                              \
+    F(S, TEXT, text, SEALBUF_MAX_TEXT, SEALBUF_ERR_MALFORMED)                                                          \
+    F(S, U64, creator_pidfd, ANY64, SEALBUF_ERR_MALFORMED)                                                             \
+    F(S, TEXT, creator_security, SEALBUF_MAX_TEXT, SEALBUF_ERR_MALFORMED)
+
+/* The reply to SHARE. */
+#define TOKEN_FIELDS(F, S)                                                                                             \
+    F(S, U32, status, ANY32, SEALBUF_ERR_MALFORMED)                                                                    \
+    F(S, U32, uses, ANY32, SEALBUF_ERR_MALFORMED)                                                                      \
+    F(S, U64, id, ANY64, SEALBUF_ERR_MALFORMED)                                                                        \
+    F(S, U64, expire_ms, ANY64, SEALBUF_ERR_MALFORMED)                                                                 \
+    F(S, TOKEN, token, SEALBUF_TOKEN_SIZE, SEALBUF_ERR_MALFORMED)                                                      \
     F(S, TEXT, text, SEALBUF_MAX_TEXT, SEALBUF_ERR_MALFORMED)
+
+/* What a uid, or all of them, hold of each resource, and how much they may: the records of a reply to ACCOUNTS. */
+#define ACCOUNT_FIELDS(F, S)                                                                                           \
+    F(S, U32, status, ANY32, SEALBUF_ERR_MALFORMED)                                                                    \
+    F(S, U32, uid, ANY32, SEALBUF_ERR_MALFORMED)                                                                       \
+    F(S, U64, bytes, ANY64, SEALBUF_ERR_MALFORMED)                                                                     \
+    F(S, U64, bytes_limit, ANY64, SEALBUF_ERR_MALFORMED)                                                               \
+    F(S, U64, buffers, ANY64, SEALBUF_ERR_MALFORMED)                                                                   \
+    F(S, U64, buffers_limit, ANY64, SEALBUF_ERR_MALFORMED)                                                             \
+    F(S, U64, names, ANY64, SEALBUF_ERR_MALFORMED)                                                                     \
+    F(S, U64, names_limit, ANY64, SEALBUF_ERR_MALFORMED)                                                               \
+    F(S, U64, metadata, ANY64, SEALBUF_ERR_MALFORMED)                                                                  \
+    F(S, U64, metadata_limit, ANY64, SEALBUF_ERR_MALFORMED)                                                            \
+    F(S, U64, tokens, ANY64, SEALBUF_ERR_MALFORMED)                                                                    \
+    F(S, U64, tokens_limit, ANY64, SEALBUF_ERR_MALFORMED)                                                              \
+    F(S, U64, connections, ANY64, SEALBUF_ERR_MALFORMED)                                                               \
+    F(S, U64, connections_limit, ANY64, SEALBUF_ERR_MALFORMED)                                                         \
+    F(S, U64, requests, ANY64, SEALBUF_ERR_MALFORMED)                                                                  \
+    F(S, U64, requests_limit, ANY64, SEALBUF_ERR_MALFORMED)                                                            \
+    F(S, U64, replies, ANY64, SEALBUF_ERR_MALFORMED)                                                                   \
+    F(S, U64, replies_limit, ANY64, SEALBUF_ERR_MALFORMED)                                                             \
+    F(S, U64, queued_descriptors, ANY64, SEALBUF_ERR_MALFORMED)                                                        \
+    F(S, U64, queued_descriptors_limit, ANY64, SEALBUF_ERR_MALFORMED)                                                  \
+    F(S, U64, in_flight, ANY64, SEALBUF_ERR_MALFORMED)                                                                 \
+    F(S, U64, in_flight_limit, ANY64, SEALBUF_ERR_MALFORMED)
 
 /* The first record of a reply to LIST: where the next page starts. */
 #define PAGE_FIELDS(F, S)                                                                                              \
@@ -164,10 +221,15 @@
     S(get_request, GET_REQUEST_FIELDS)                                                                                 \
     S(target_request, TARGET_REQUEST_FIELDS)                                                                           \
     S(list_request, LIST_REQUEST_FIELDS)                                                                               \
+    S(share_request, SHARE_REQUEST_FIELDS)                                                                             \
+    S(revoke_request, REVOKE_REQUEST_FIELDS)                                                                           \
+    S(accounts_request, ACCOUNTS_REQUEST_FIELDS)                                                                       \
     S(outcome, OUTCOME_FIELDS)                                                                                         \
     S(buffer_record, BUFFER_FIELDS)                                                                                    \
     S(page, PAGE_FIELDS)                                                                                               \
-    S(stats_reply, STATS_REPLY_FIELDS)
+    S(stats_reply, STATS_REPLY_FIELDS)                                                                                 \
+    S(token_record, TOKEN_FIELDS)                                                                                      \
+    S(account_record, ACCOUNT_FIELDS)
 
 /*
  * Every operation:  O(NAME, request record, least, most, descriptors a record, reply record)
@@ -184,6 +246,9 @@
     O(REMOVE, target_request, 1, SEALBUF_MAX_RECORDS, 0, outcome)                                                      \
     O(STAT, target_request, 1, SEALBUF_MAX_RECORDS, 0, buffer_record)                                                  \
     O(LIST, list_request, 1, 1, 0, buffer_record)                                                                      \
-    O(STATS, none, 0, 0, 0, stats_reply)
+    O(STATS, none, 0, 0, 0, stats_reply)                                                                               \
+    O(SHARE, share_request, 1, SEALBUF_MAX_RECORDS, 0, token_record)                                                   \
+    O(REVOKE, revoke_request, 1, SEALBUF_MAX_RECORDS, 0, outcome)                                                      \
+    O(ACCOUNTS, accounts_request, 1, 1, 0, account_record)
 
 #endif

@@ -31,9 +31,12 @@
 #define SEALBUF_MAX_LABEL    249u   /* bytes in a label: what memfd_create(2) takes */
 #define SEALBUF_MAX_METADATA 4096u  /* bytes of metadata of a buffer */
 #define SEALBUF_MAX_TEXT     1024u  /* bytes of an error's sentence */
+#define SEALBUF_TOKEN_SIZE   24u    /* bytes of a token: 8 that find it, 16 that are secret */
 
 /* Who: in a request, "the uid that sends this". */
 #define SEALBUF_OWNER_SELF 0xffffffffu
+/* Whose account: in a reply to ACCOUNTS, "all uids together". */
+#define SEALBUF_ALL_UIDS 0xffffffffu
 
 /* Flags of CREATE. */
 #define SEALBUF_CREATE_GROWABLE   0x01u /* do not apply GROW at birth */
@@ -45,12 +48,23 @@
 /* Flags of PUBLISH. */
 #define SEALBUF_PUBLISH_REPLACE 0x01u /* take the name over from the buffer that it is bound to */
 #define SEALBUF_PUBLISH_VERIFY  0x02u /* the seals must be there already; apply none */
-#define SEALBUF_PUBLISH_FLAGS   0x03u
+#define SEALBUF_PUBLISH_GROUP   0x04u /* `group` says whose the middle bits of the mode are */
+#define SEALBUF_PUBLISH_TAKE    0x08u /* whoever gets it first takes it out of the broker */
+#define SEALBUF_PUBLISH_FLAGS   0x0fu
 
 /* Flags of GET. */
 #define SEALBUF_GET_WRITABLE 0x01u /* ask for a read-write descriptor */
 #define SEALBUF_GET_DETAILS  0x02u /* answer with name, label and metadata too */
 #define SEALBUF_GET_FLAGS    0x03u
+
+/* Flags of SHARE. */
+#define SEALBUF_SHARE_WRITABLE 0x01u /* the token is good for a read-write descriptor, too */
+#define SEALBUF_SHARE_TAKE     0x02u /* who redeems it takes the buffer out of the broker */
+#define SEALBUF_SHARE_FLAGS    0x03u
+
+/* Flags of ACCOUNTS. */
+#define SEALBUF_ACCOUNTS_ALL   0x01u /* those of all uids, for administrators */
+#define SEALBUF_ACCOUNTS_FLAGS 0x01u
 
 /* Flags of LIST. */
 #define SEALBUF_LIST_ALL_OWNERS 0x01u /* every name that you may read or list, whoever owns it */
@@ -61,6 +75,7 @@
 #define SEALBUF_INFO_ADOPTED    0x02u
 #define SEALBUF_INFO_EXECUTABLE 0x04u
 #define SEALBUF_INFO_HUGE       0x08u
+#define SEALBUF_INFO_TAKE       0x10u /* whoever gets it by this name takes it */
 
 /* Opcodes. A reply has the request's opcode and SEALBUF_OP_REPLY. */
 enum sealbuf_opcode {
@@ -75,6 +90,9 @@ enum sealbuf_opcode {
     SEALBUF_OP_STAT = 9,
     SEALBUF_OP_LIST = 10,
     SEALBUF_OP_STATS = 11,
+    SEALBUF_OP_SHARE = 12,
+    SEALBUF_OP_REVOKE = 13,
+    SEALBUF_OP_ACCOUNTS = 14,
 };
 #define SEALBUF_OP_REPLY 0x8000u
 
@@ -123,8 +141,10 @@ enum sealbuf_error {
     SEALBUF_ERR_TIMED_OUT = 5032,
     SEALBUF_ERR_BAD_REPLY = 5033,
     SEALBUF_ERR_MAPPED = 5034,
+    /* On the wire again. */
+    SEALBUF_ERR_TOKEN = 5035,
 };
 #define SEALBUF_ERR_FIRST 5001
-#define SEALBUF_ERR_LAST  5034
+#define SEALBUF_ERR_LAST  5035
 
 #endif

@@ -15,16 +15,20 @@ SELF = 0xffffffff
 REPLY = 0x8000
 MAGIC = b'SEALBUF\0'
 
-HELLO, PING, CREATE, SEAL, ADOPT, PUBLISH, GET, REMOVE, STAT, LIST, STATS = range(1, 12)
+(HELLO, PING, CREATE, SEAL, ADOPT, PUBLISH, GET, REMOVE, STAT, LIST, STATS, SHARE, REVOKE,
+ ACCOUNTS) = range(1, 15)
 
 SEAL_SEAL, SHRINK, GROW, WRITE, FUTURE_WRITE, EXEC = 1, 2, 4, 8, 16, 32
 IMMUTABLE = SHRINK | GROW | WRITE
 
 CREATE_GROWABLE, CREATE_SHRINKABLE, CREATE_EXECUTABLE, CREATE_HUGE = 1, 2, 4, 8
-PUBLISH_REPLACE, PUBLISH_VERIFY = 1, 2
+PUBLISH_REPLACE, PUBLISH_VERIFY, PUBLISH_GROUP, PUBLISH_TAKE = 1, 2, 4, 8
 GET_WRITABLE, GET_DETAILS = 1, 2
 LIST_ALL_OWNERS = 1
-INFO_PUBLISHED, INFO_ADOPTED, INFO_EXECUTABLE, INFO_HUGE = 1, 2, 4, 8
+SHARE_WRITABLE, SHARE_TAKE = 1, 2
+ACCOUNTS_ALL = 1
+ALL_UIDS = 0xffffffff
+INFO_PUBLISHED, INFO_ADOPTED, INFO_EXECUTABLE, INFO_HUGE, INFO_TAKE = 1, 2, 4, 8, 16
 
 ERRORS = '''
     MALFORMED VERSION OPCODE RESERVED HELLO DESCRIPTORS TOO_BIG
@@ -33,6 +37,7 @@ ERRORS = '''
     NOT_FOUND EXISTS DENIED
     LIMIT MEMORY TABLE_FULL UNSUPPORTED STOPPING INTERNAL'''.split()
 CODE = {name: 5001 + i for i, name in enumerate(ERRORS)}
+CODE['TOKEN'] = 5035
 NAME_OF = {code: name for name, code in CODE.items()}
 
 
@@ -46,26 +51,35 @@ HELLO_REPLY = fields('u32 status, u32 version, u64 features, u64 instance, u32 m
 CREATE_REQUEST = fields('u64 size, u32 seals, u32 flags, u32 huge_shift, label label, metadata metadata')
 SEAL_REQUEST = fields('u64 id, u32 seals')
 ADOPT_REQUEST = fields('u32 seals, u32 flags, label label, metadata metadata')
-PUBLISH_REQUEST = fields('u64 id, u32 seals, u32 mode, u32 flags, name name')
-GET_REQUEST = fields('u64 id, u32 owner, u32 seals, u32 flags, name name')
+PUBLISH_REQUEST = fields('u64 id, u32 seals, u32 mode, u32 flags, name name, u32 group')
+GET_REQUEST = fields('u64 id, u32 owner, u32 seals, u32 flags, name name, token token')
 TARGET_REQUEST = fields('u64 id, u32 owner, name name')
 LIST_REQUEST = fields('u32 owner, u32 flags, u32 after_owner, u32 limit, prefix prefix, name after')
+SHARE_REQUEST = fields('u64 id, u32 owner, u32 flags, u64 expire_ms, u32 uses, name name')
+REVOKE_REQUEST = fields('u64 id, u32 owner, name name, token token')
+ACCOUNTS_REQUEST = fields('u32 from, u32 flags')
 OUTCOME = fields('u32 status, u32 seals, u64 id, u64 generation, text text')
 BUFFER = fields('u32 status, u32 descriptors, u64 id, u64 size, u64 generation, u32 seals, u32 flags, u32 mode, '
                 'u32 owner, u32 group, u32 creator_pid, u64 allocated, u64 created_ns, u64 published_ns, name name, '
-                'label label, metadata metadata, text text')
+                'label label, metadata metadata, text text, u64 creator_pidfd, text creator_security')
 PAGE = fields('u32 status, u32 more, u32 next_owner, name next')
 STATS_REPLY = fields('u32 status, u32 pid, u64 uptime_ns, u64 requests, u64 refused, u64 disconnects, u64 buffers, '
                      'u64 buffers_limit, u64 bytes, u64 bytes_limit, u64 names, u64 names_limit, u64 connections, '
                      'u64 connections_limit, u64 buffer_size_limit, u64 jobs, u64 queued_descriptors, u32 uid, '
                      'u64 uid_buffers, u64 uid_buffers_limit, u64 uid_bytes, u64 uid_bytes_limit, u64 uid_names, '
                      'u64 uid_names_limit, u64 uid_connections, u64 uid_connections_limit, text version')
+TOKEN = fields('u32 status, u32 uses, u64 id, u64 expire_ms, token token, text text')
+ACCOUNT = fields('u32 status, u32 uid, ' + ', '.join(
+    'u64 %s, u64 %s_limit' % (name, name) for name in (
+        'bytes', 'buffers', 'names', 'metadata', 'tokens', 'connections', 'requests', 'replies', 'queued_descriptors',
+        'in_flight')))
 
 REQUESTS = {HELLO: HELLO_REQUEST, CREATE: CREATE_REQUEST, SEAL: SEAL_REQUEST, ADOPT: ADOPT_REQUEST,
             PUBLISH: PUBLISH_REQUEST, GET: GET_REQUEST, REMOVE: TARGET_REQUEST, STAT: TARGET_REQUEST,
-            LIST: LIST_REQUEST}
+            LIST: LIST_REQUEST, SHARE: SHARE_REQUEST, REVOKE: REVOKE_REQUEST, ACCOUNTS: ACCOUNTS_REQUEST}
 REPLIES = {HELLO: HELLO_REPLY, CREATE: BUFFER, SEAL: OUTCOME, ADOPT: BUFFER, PUBLISH: OUTCOME, GET: BUFFER,
-           REMOVE: OUTCOME, STAT: BUFFER, LIST: BUFFER, STATS: STATS_REPLY}
+           REMOVE: OUTCOME, STAT: BUFFER, LIST: BUFFER, STATS: STATS_REPLY, SHARE: TOKEN, REVOKE: OUTCOME,
+           ACCOUNTS: ACCOUNT}
 
 FORMAT = {'u32': '<I', 'u64': '<Q'}
 # Where nothing else is said: the owner is oneself.

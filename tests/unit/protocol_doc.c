@@ -58,6 +58,8 @@ static const char *type_name(enum field_kind kind)
         return "metadata";
     case FIELD_TEXT:
         return "text";
+    case FIELD_TOKEN:
+        return "token";
     }
     return "?";
 }
