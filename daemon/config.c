@@ -14,7 +14,7 @@
 
 #include "log.h"
 
-enum option_id { OPT_READY_FD = 256, OPT_IDLE_EXIT, OPT_SOCKET_MODE, OPT_LOG_LEVEL, OPT_LIMIT };
+enum option_id { OPT_READY_FD = 256, OPT_IDLE_EXIT, OPT_SOCKET_MODE, OPT_LOG_LEVEL, OPT_LIMIT, OPT_NO_SANDBOX };
 
 static const struct option options[] = {
     {"socket", required_argument, NULL, 's'},
@@ -23,6 +23,7 @@ static const struct option options[] = {
     {"idle-exit", required_argument, NULL, OPT_IDLE_EXIT},
     {"limit", required_argument, NULL, OPT_LIMIT},
     {"log-level", required_argument, NULL, OPT_LOG_LEVEL},
+    {"no-sandbox", no_argument, NULL, OPT_NO_SANDBOX},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, 'V'},
     {NULL, 0, NULL, 0},
@@ -43,6 +44,7 @@ static void print_help(void)
         "      --idle-exit DURATION  exit when there was no client and no buffer for so long: 500ms, 30s, 5min, 1h\n"
         "      --limit KEY=VALUE     set a limit (K, M, G, T are powers of 1024); see below\n"
         "      --log-level LEVEL     emerg, alert, crit, err, warning, notice, info (default) or debug\n"
+        "      --no-sandbox          keep capabilities, and do without the broker's own filter of system calls\n"
         "  -h, --help                show this and exit\n"
         "  -V, --version             show the version and exit\n\n"
         "Limits:\n");
@@ -148,6 +150,9 @@ static const char *apply_option(struct config *config, int option, const char *a
         return parse_duration_ms(argument, &config->idle_exit_ms) ? NULL : "a duration such as 30s or 5min";
     case OPT_LIMIT:
         return parse_limit(&config->limits, argument) ? NULL : "KEY=VALUE with a key and a value as --help shows";
+    case OPT_NO_SANDBOX:
+        config->sandbox = false;
+        return NULL;
     default: /* OPT_LOG_LEVEL */
         return parse_level(argument, &config->log_level) ? NULL : "a level as --help shows";
     }
@@ -165,7 +170,7 @@ enum config_outcome config_parse(struct config *config, int argc, char **argv)
 {
     int option;
 
-    *config = (struct config){.ready_fd = -1, .log_level = LOG_INFO};
+    *config = (struct config){.ready_fd = -1, .log_level = LOG_INFO, .sandbox = true};
     while ((option = getopt_long(argc, argv, "s:hV", options, NULL)) != -1) {
         if (option == 'h') {
             print_help();

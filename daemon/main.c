@@ -18,6 +18,7 @@
 #include "listener.h"
 #include "log.h"
 #include "peer.h"
+#include "sandbox.h"
 #include "service.h"
 
 /* Threads that wait: for seals, for the pages of big buffers, for what clients send that is no memfd. */
@@ -125,6 +126,7 @@ static int run(struct broker *broker, const struct config *config)
     };
     struct idle *idle = config->idle_exit_ms ? idle_watch(broker) : NULL;
 
+    sandbox_enter(config); /* nothing below opens anything but what clients ask for */
     announce(config);
     int r = event_base_dispatch(broker->loop) < 0 ? -EIO : 0;
     idle_free(idle);
