@@ -36,7 +36,7 @@ struct broker {
     struct workers *workers;
     struct memfd_devices devices;
     uint32_t birth_seals; /* that the kernel gives a memfd unasked: EXEC, where it has it */
-    int own_descriptors;  /* /proc/self/fd, for memfd_reopen_at */
+    int own_descriptors;  /* /proc/self/fd, for memfd_reopen_at; -1 where there is no /proc */
     struct listener *listeners;
     LIST_HEAD(peers, peer) peers;
     TAILQ_HEAD(flying_peers, peer) in_flight; /* those with descriptors in flight, sent to longest ago first */

@@ -80,11 +80,10 @@ static int start(struct broker *broker, const struct config *config)
         memfd_get_seals(probe, &broker->birth_seals);
     close_quietly(probe);
     broker->own_descriptors = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (broker->own_descriptors < 0) {
-        log_line(LOG_ERR, "cannot open /proc/self/fd, without which readers get no descriptors of their own: %s",
+    if (broker->own_descriptors < 0)
+        log_line(LOG_WARNING,
+                 "cannot open /proc/self/fd, so nobody can get a buffer for reading only, nor adopt one: %s",
                  strerror(errno));
-        return LOGGED;
-    }
     broker->loop = new_loop();
     if (!broker->loop)
         return -ENOMEM;

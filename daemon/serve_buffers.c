@@ -38,7 +38,13 @@ static int check_executable(struct request *request, const struct create_request
 {
     struct peer *peer = request->peer;
 
-    if (!(in->flags & SEALBUF_CREATE_EXECUTABLE) || credentials_are_of_own_pid_namespace(&peer->who, peer->socket))
+    if (!(in->flags & SEALBUF_CREATE_EXECUTABLE))
+        return 0;
+    if (request->broker->own_descriptors < 0)
+        return refuse_with_remedy(request, SEALBUF_ERR_UNSUPPORTED,
+                                  "an executable buffer is only for clients in the broker's pid namespace, and the "
+                                  "broker has no /proc to tell; have /proc mounted where it runs");
+    if (credentials_are_of_own_pid_namespace(&peer->who, peer->socket))
         return 0;
     return refuse(request, SEALBUF_ERR_DENIED,
                   "an executable buffer is only for clients in the broker's pid namespace (vm.memfd_noexec)");
@@ -192,6 +198,11 @@ static int check_adopted(struct request *request, const struct adopt_request *in
     if (!seals_contain(*seals, in->seals))
         return refuse(request, SEALBUF_ERR_NOT_SEALED, "the descriptor lacks %s",
                       seals_format(in->seals & ~*seals, text));
+    if (request->broker->own_descriptors < 0)
+        return refuse_with_remedy(
+            request, SEALBUF_ERR_UNSUPPORTED,
+            "the broker has no /proc to try whether it can open the memfd for reading; create the "
+            "buffer with the broker, or have /proc mounted where it runs");
     CLEANUP(cleanup_close)
     int reader = memfd_reopen_at(request->broker->own_descriptors, fd, O_RDONLY);
     if (reader == -EMFILE || reader == -ENFILE)
