@@ -45,13 +45,20 @@ static bool fix_size(uint32_t seals)
     return seals_contain(seals, SEALBUF_SEAL_SHRINK | SEALBUF_SEAL_GROW);
 }
 
+static char *append(char *to, struct span text)
+{
+    if (text.length)
+        memcpy(to, text.data, text.length);
+    return to + text.length;
+}
+
 int buffer_enter(struct buffers *buffers, const struct buffer_spec *spec, int *fd, struct held_buffers *holder,
                  struct buffer **buffer, struct limit_met *met)
 {
     int r = charge(buffers, spec, met);
     if (r)
         return r;
-    struct buffer *b = malloc(sizeof(*b) + spec->label.length + spec->metadata.length);
+    struct buffer *b = malloc(sizeof(*b) + spec->label.length + spec->metadata.length + spec->creator_security.length);
     if (!b) {
         release(buffers, spec->owner, spec->size);
         return SEALBUF_ERR_MEMORY;
@@ -60,6 +67,7 @@ int buffer_enter(struct buffers *buffers, const struct buffer_spec *spec, int *f
         .id = ++buffers->last_id,
         .charged = spec->size,
         .created_ns = clock_realtime_ns(),
+        .creator_pidfd = spec->creator_pidfd,
         .fd = take_fd(fd),
         .owner = spec->owner,
         .creator = spec->creator,
@@ -68,13 +76,13 @@ int buffer_enter(struct buffers *buffers, const struct buffer_spec *spec, int *f
         .flags = spec->flags,
         .label_length = (uint8_t)spec->label.length,
         .metadata_length = (uint16_t)spec->metadata.length,
+        .security_length = (uint8_t)spec->creator_security.length,
         .is_held = true,
     };
     LIST_INIT(&b->names);
-    if (spec->label.length)
-        memcpy(b->strings, spec->label.data, spec->label.length);
-    if (spec->metadata.length)
-        memcpy(b->strings + spec->label.length, spec->metadata.data, spec->metadata.length);
+    char *end = append(b->strings, spec->label);
+    end = append(end, spec->metadata);
+    append(end, spec->creator_security);
     RB_INSERT(buffer_tree, &buffers->by_id, b);
     LIST_INSERT_HEAD(holder, b, held);
     *buffer = b;
@@ -154,4 +162,9 @@ struct span buffer_label(const struct buffer *buffer)
 struct span buffer_metadata(const struct buffer *buffer)
 {
     return (struct span){buffer->strings + buffer->label_length, buffer->metadata_length};
+}
+
+struct span buffer_creator_security(const struct buffer *buffer)
+{
+    return (struct span){buffer->strings + buffer->label_length + buffer->metadata_length, buffer->security_length};
 }

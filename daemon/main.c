@@ -65,7 +65,8 @@ static int start(struct broker *broker, const struct config *config)
     broker->started_ns = clock_monotonic_ns();
     LIST_INIT(&broker->peers);
     TAILQ_INIT(&broker->in_flight);
-    quota_init(&broker->quota, &config->limits, geteuid());
+    credentials_learn_namespace();
+    quota_init(&broker->quota, &config->limits, credentials_uid_is_known(geteuid()) ? geteuid() : (uid_t)-1);
     buffers_init(&broker->buffers, &broker->quota, &broker->reaper);
     registry_init(&broker->registry, &broker->quota, &broker->buffers);
     if (getrandom(&broker->instance, sizeof(broker->instance), 0) != sizeof(broker->instance))

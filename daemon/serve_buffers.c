@@ -112,6 +112,14 @@ static uint16_t info_flags(const struct create_request *in)
     return flags;
 }
 
+static void set_creator(struct buffer_spec *spec, struct credentials *who)
+{
+    spec->owner = who->uid;
+    spec->creator = who->pid;
+    spec->creator_pidfd = credentials_pidfd(who);
+    spec->creator_security = SPAN(credentials_security(who));
+}
+
 /* The descriptor becomes a buffer of the peer's, and the reply says so. Takes *fd on success. */
 static int enter(struct request *request, const struct buffer_spec *spec, int *fd, struct buffer **buffer,
                  union reply_record *out)
@@ -138,7 +146,6 @@ static int enter(struct request *request, const struct buffer_spec *spec, int *f
 int serve_create(struct request *request, const union request_record *record, union reply_record *out)
 {
     const struct create_request *in = &record->create;
-    const struct credentials *who = &request->peer->who;
     struct buffer *buffer = NULL;
 
     if (in->huge_shift && !(in->flags & SEALBUF_CREATE_HUGE))
@@ -153,14 +160,13 @@ int serve_create(struct request *request, const union request_record *record, un
     if (fd < 0)
         return -take_fd(&fd);
     struct buffer_spec spec = {
-        .owner = who->uid,
-        .creator = who->pid,
         .size = in->size,
         .seals = seals_at_birth(in->seals, in->flags),
         .flags = info_flags(in),
         .label = in->label,
         .metadata = in->metadata,
     };
+    set_creator(&spec, &request->peer->who);
     if (in->flags & SEALBUF_CREATE_EXECUTABLE) /* the kernel adds seals where EXEC is asked for */
         memfd_get_seals(fd, &spec.seals);
     else
@@ -216,7 +222,6 @@ static int check_adopted(struct request *request, const struct adopt_request *in
 int serve_adopt(struct request *request, const union request_record *record, union reply_record *out)
 {
     const struct adopt_request *in = &record->adopt;
-    const struct credentials *who = &request->peer->who;
     int *fd = &request->descriptors->fd[request->index];
     struct buffer *buffer = NULL;
     struct stat st = {0};
@@ -226,14 +231,13 @@ int serve_adopt(struct request *request, const union request_record *record, uni
     if (r)
         return r;
     struct buffer_spec spec = {
-        .owner = who->uid,
-        .creator = who->pid,
         .size = (uint64_t)st.st_size,
         .seals = seals,
         .flags = SEALBUF_INFO_ADOPTED,
         .label = in->label,
         .metadata = in->metadata,
     };
+    set_creator(&spec, &request->peer->who);
     return enter(request, &spec, fd, &buffer, out);
 }
 
