@@ -28,6 +28,7 @@ TEST_SECONDS = 120
 # what the tests look for takes seconds or for ever.
 PROMPT_SECONDS = 2.0
 PR_SET_PDEATHSIG = 1
+libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Skip(Exception):
@@ -79,6 +80,9 @@ def os_error(number):
 
 
 class Broker:
+    """A broker of one's own, in a directory of its own. Subclasses make its surroundings unusual."""
+    is_counted = True  # tests want to know how many descriptors it has
+
     def __init__(self, *arguments, limits=None, uid=None):
         """limits: {RLIMIT_...: value}, soft and hard. uid: whose process it is, where we are root."""
         self.directory = tempfile.mkdtemp(prefix='sealbuf-test-')
@@ -97,6 +101,19 @@ class Broker:
             raise
         self.pid = self.process.pid
 
+    # For brokers in unusual surroundings.
+
+    def command(self, program):
+        """The program with the address as it sees it, and what is to run it."""
+        return [program, '--socket', self.path]
+
+    def before_exec(self):
+        """Called in the child."""
+
+    def environment(self):
+        return {k: v for k, v in os.environ.items()
+                if k not in ('LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES', 'NOTIFY_SOCKET', 'JOURNAL_STREAM')}
+
     def start(self, arguments, limits, uid):
         def prepare():
             for which, value in limits.items():
@@ -105,24 +122,22 @@ class Broker:
                 os.setgroups([])
                 os.setresgid(uid, uid, uid)
                 os.setresuid(uid, uid, uid)
+            self.before_exec()
             libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # should the test be killed
 
-        libc = ctypes.CDLL(None)
         program = SEALBUFD
         if uid is not None:  # who may not be let into the folder where it was built
             os.chown(self.directory, uid, uid)
             program = shutil.copy(SEALBUFD, os.path.join(self.directory, 'sealbufd'))
 
-        if os.geteuid() != 0 and os.stat('/proc/self/fd').st_size == 0:
+        if self.is_counted and os.geteuid() != 0 and os.stat('/proc/self/fd').st_size == 0:
             arguments = ('--no-sandbox', *arguments)  # else nobody but root could count its descriptors
-        environment = {k: v for k, v in os.environ.items()
-                       if k not in ('LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES', 'NOTIFY_SOCKET', 'JOURNAL_STREAM')}
         ready, ready_far = os.pipe()
         try:
             with open(self.log_path, 'wb') as log:
                 self.process = subprocess.Popen(
-                    [program, '--socket', self.path, '--ready-fd', str(ready_far), *arguments], pass_fds=[ready_far],
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, preexec_fn=prepare)
+                    [*self.command(program), '--ready-fd', str(ready_far), *arguments], pass_fds=[ready_far],
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment(), preexec_fn=prepare)
             os.close(ready_far)
             ready_far = -1
             line = os.read(ready, 16)
