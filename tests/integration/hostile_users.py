@@ -68,7 +68,7 @@ def workers(broker, _):
             own.process.terminate()
             own.process.wait(3)
             equal(own.process.returncode, 0, 'exit status after SIGTERM')
-            own.start((), {}, None)  # for the fixture, which ends it once more
+            own.start((), {}, None, {})  # for the fixture, which ends it once more
             own.pid = own.process.pid
 
 

@@ -380,7 +380,7 @@ def accounts_of_all(*_):
                 start = records[-1]['uid'] + 1 if records else 0
                 records += all_accounts(who, **{'from': start})
                 pages += 1
-            equal(pages, 2, 'pages')
+            equal(pages, 5, 'pages')  # of 64
             equal([record['uid'] for record in records], also + expected + [wire.ALL_UIDS], 'uids')
             sums = records.pop()
             for key in ('bytes', 'buffers', 'connections'):
