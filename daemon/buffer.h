@@ -3,7 +3,7 @@
  * A buffer: one memfd and what the broker knows of it.
  *
  * It lives as long as somebody holds it: the connection that created it, until it is published or that connection
- * ends; then the names that are bound to it. An id is never used again.
+ * ends; then the names that are bound to it. Its tokens go with it. An id is never used again.
  */
 #ifndef DAEMON_BUFFER_H
 #define DAEMON_BUFFER_H
@@ -18,12 +18,16 @@
 #include "reaper.h"
 #include "tree.h"
 
+struct claim;
 struct name;
+struct token;
 
 struct buffer {
     RB_ENTRY(buffer) by_id;
     LIST_ENTRY(buffer) held;         /* in the list of its connection, while `is_held` */
     LIST_HEAD(names_of, name) names; /* that are bound to it */
+    LIST_HEAD(tokens_of, token) tokens;
+    struct claim *claim; /* somebody is taking it: it is there for nobody else */
     uint64_t id;
     uint64_t charged; /* bytes */
     uint64_t created_ns;

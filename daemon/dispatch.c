@@ -7,6 +7,7 @@
 
 #include "accounts.h"
 #include "aside.h"
+#include "claim.h"
 #include "errors.h"
 #include "flight.h"
 #include "listing.h"
@@ -103,6 +104,9 @@ static void set_status(const struct request *request, union reply_record *out, i
             out->buffer = (struct buffer_record){0};
         out->buffer.status = (uint32_t)status;
         out->buffer.text = sentence;
+    } else if (request->operation->reply == &token_record_schema) {
+        out->token.status = (uint32_t)status;
+        out->token.text = sentence;
     } else {
         out->hello.status = (uint32_t)status;
         out->hello.text = sentence;
@@ -117,12 +121,15 @@ static void serve_record(struct request *request, const union request_record *in
     union reply_record out;
 
     memset(&out, 0, sizeof(out));
+    request->claim = NULL;
     int status = handlers[operation->opcode].record(request, in, &out);
     set_status(request, &out, status);
     request->reply.room = SEALBUF_MAX_MESSAGE - left * RECORD_AT_LEAST;
     if (record_encode(operation->reply, &request->reply, &out)) {
         status = refuse(request, SEALBUF_ERR_TOO_BIG, "%s", "");
         shipment_cut(&request->shipment, shipped);
+        if (request->claim)
+            claim_undo(request->claim);
         set_status(request, &out, status);
         record_encode(operation->reply, &request->reply, &out);
     }

@@ -45,7 +45,7 @@ static struct name *first_name(struct request *request, const struct list_reques
 /* Adds a name to the page. False: there is no room. A name that cannot be described is passed over. */
 static bool add_name(struct request *request, struct name *name)
 {
-    struct target target = {name->buffer, name};
+    struct target target = {name->buffer, name, NULL};
     struct buffer_record out = {0};
 
     if (target_describe(request, &target, DESCRIBE_NAME, 0, &out))
@@ -59,7 +59,9 @@ static bool add_name(struct request *request, struct name *name)
 static bool may_list(struct request *request, const struct name *name)
 {
     struct peer *peer = request->peer;
-    return name_allows(name, &peer->who, peer->socket, ACCESS_READ);
+    if (name->buffer->claim)
+        return false;
+    return name_allows(name, &peer->who, peer->socket, ACCESS_READ) || peer_is_administrator(peer);
 }
 
 /*

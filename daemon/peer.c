@@ -61,9 +61,12 @@ static int try_to_send(struct peer *peer, const uint8_t *message, size_t length,
 {
     int r = packet_send(peer->socket, message, length, fds, count);
 
-    if (r < 0)
+    if (r < 0) {
+        peer->was_reset |= r == -ECONNRESET;
         return r;
+    }
     flight_sent(peer, count);
+    claims_sent(peer);
     peer->unread += SMALL_MESSAGE + 2 * (unsigned)length;
     return 0;
 }
@@ -82,24 +85,43 @@ static enum verdict lost(struct peer *peer, int r)
     return END;
 }
 
+/* A reply that waits, and its descriptors. */
+static bool charge_reply(struct peer *peer, unsigned descriptors)
+{
+    struct quota *quota = &peer->broker->quota;
+    struct limit_met met;
+
+    if (quota_charge(quota, peer->who.uid, RESOURCE_REPLIES, 1, &met))
+        return false;
+    if (quota_charge(quota, peer->who.uid, RESOURCE_QUEUED, descriptors, &met) == 0)
+        return true;
+    quota_release(quota, peer->who.uid, RESOURCE_REPLIES, 1);
+    return false;
+}
+
+static void release_reply(struct peer *peer, unsigned descriptors)
+{
+    quota_release(&peer->broker->quota, peer->who.uid, RESOURCE_REPLIES, 1);
+    quota_release(&peer->broker->quota, peer->who.uid, RESOURCE_QUEUED, descriptors);
+}
+
 static enum verdict queue(struct peer *peer, const uint8_t *message, size_t length, struct shipment *shipment,
                           int reason)
 {
-    struct broker *broker = peer->broker;
     unsigned count = shipment->count;
     bool first = !outbox_first(&peer->outbox);
 
-    if (broker->queued_descriptors + count > broker->config->limits.all[RESOURCE_QUEUED]) {
-        peer_blame(peer, "it does not read, and the replies that wait hold as many descriptors as they may");
+    if (!charge_reply(peer, count)) {
+        peer_blame(peer, "it does not read, and as many replies or descriptors wait for its user as may");
         return END;
     }
     int r = outbox_put(&peer->outbox, message, length, shipment);
     if (r < 0) {
+        release_reply(peer, count);
         peer_blame(peer, r == -ENOMEM ? "it does not read, and there is no memory to keep its reply"
                                       : "it does not read, and there is no descriptor left to keep its reply");
         return END;
     }
-    broker->queued_descriptors += count;
     if (first)
         flush_later(peer, reason);
     return GO_ON;
@@ -140,9 +162,16 @@ static void hold_back_if_full(struct peer *peer)
     flush_later(peer, -EAGAIN);
 }
 
+/* Somebody who takes buffers is asked now and then whether he has read; no event tells. */
+static void watch_claims(struct peer *peer)
+{
+    if (!LIST_EMPTY(&peer->claims) && !peer->full && !outbox_first(&peer->outbox))
+        flush_later(peer, -ETOOMANYREFS);
+}
+
 static void drop_first(struct peer *peer)
 {
-    peer->broker->queued_descriptors -= outbox_first(&peer->outbox)->count;
+    release_reply(peer, outbox_first(&peer->outbox)->count);
     outbox_drop_first(&peer->outbox);
 }
 
@@ -152,6 +181,7 @@ static void on_flush(evutil_socket_t fd, short what, void *argument)
     struct parcel *parcel;
 
     (void)fd, (void)what;
+    claims_settle(peer);
     peer->full = false;
     while ((parcel = outbox_first(&peer->outbox))) {
         int r = try_to_send(peer, parcel->message, parcel->length, parcel->fd, parcel->count);
@@ -166,6 +196,7 @@ static void on_flush(evutil_socket_t fd, short what, void *argument)
         }
         drop_first(peer);
     }
+    watch_claims(peer);
     peer_resume(peer);
 }
 
@@ -230,6 +261,7 @@ static enum verdict read_message(struct peer *peer, bool *there)
             return GO_ON;
         if (r != -ECONNRESET)
             log_client(LOG_WARNING, &peer->who, "cannot receive: %s", strerror(-r));
+        peer->was_reset = r == -ECONNRESET;
         return END;
     }
 }
@@ -259,7 +291,15 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
         peer_end(peer);
         return;
     }
-    while (there && done < peer->burst && !held_back(peer) && peer->broker->counters.records < records_at_most) {
+    /* Which of several replies it has read, nobody could tell: so one that takes is served one request at a time. */
+    claims_settle(peer);
+    if (!LIST_EMPTY(&peer->claims)) {
+        event_del(&peer->readable);
+        watch_claims(peer);
+        return;
+    }
+    while (there && done < peer->burst && !held_back(peer) && LIST_EMPTY(&peer->claims) &&
+           peer->broker->counters.records < records_at_most) {
         if (read_message(peer, &there) == END) {
             peer_end(peer);
             return;
@@ -267,6 +307,7 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
         hold_back_if_full(peer);
         done += there;
     }
+    watch_claims(peer);
     adapt_burst(peer, done, there);
     if (peer->greeted)
         event_remove_timer(&peer->readable); /* the handshake's */
@@ -332,6 +373,7 @@ void peer_create(struct broker *broker, int socket_taken)
     peer->burst = 1;
     peer->unread_at_most = set_send_buffer(peer->socket);
     LIST_INIT(&peer->held);
+    LIST_INIT(&peer->claims);
     STAILQ_INIT(&peer->outbox);
     LIST_INSERT_HEAD(&broker->peers, peer, link);
     event_assign(&peer->readable, broker->loop, peer->socket, EV_READ | EV_PERSIST, on_readable, peer);
@@ -376,6 +418,7 @@ void peer_destroy(struct peer *peer)
     struct broker *broker = peer->broker;
 
     stop_serving(peer);
+    claims_end(peer);
     flight_forget(peer);
     close(peer->socket);
     LIST_REMOVE(peer, link);

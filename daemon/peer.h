@@ -15,6 +15,7 @@
 #include <sys/queue.h>
 
 #include "broker.h"
+#include "claim.h"
 #include "credentials.h"
 #include "outbox.h"
 
@@ -32,11 +33,13 @@ struct peer {
     unsigned in_flight; /* descriptors, see flight.h */
     unsigned unread;    /* bytes that the kernel may keep for it, at most, since its socket was last asked */
     unsigned unread_at_most;
+    bool was_reset;           /* it has gone, and left something unread */
     bool full;                /* it has left too much unread: nothing is read until there is room */
     TAILQ_ENTRY(peer) flying; /* in the broker's list, while in_flight */
     struct seal_job *job;     /* a worker is busy for it */
     struct aside *aside;      /* a request of its that goes on later */
     struct held_buffers held;
+    struct claims claims; /* what it is taking out of the broker */
     struct outbox outbox;
     struct event readable;
     struct event flush; /* for what is in the outbox: the socket is writable, or it is time to try again */

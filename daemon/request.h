@@ -50,7 +50,9 @@ struct request {
     struct writer reply;
     unsigned replies; /* records in it */
     struct shipment shipment;
-    char sentence[SEALBUF_MAX_TEXT]; /* why the record in hand is refused */
+    struct claim *claim;               /* that the record in hand has made */
+    uint8_t token[SEALBUF_TOKEN_SIZE]; /* that it has made */
+    char sentence[SEALBUF_MAX_TEXT];   /* why the record in hand is refused */
 };
 
 /*

@@ -83,7 +83,7 @@ static void done(struct job *job)
     struct seal_job *sealing = (struct seal_job *)(void *)job;
     struct peer *peer = sealing->peer;
 
-    sealing->broker->sealing_descriptors -= own_descriptors(sealing);
+    quota_release(&sealing->broker->quota, sealing->uid, RESOURCE_QUEUED, own_descriptors(sealing));
     quota_release(&sealing->broker->quota, sealing->uid, RESOURCE_SEALING, 1);
     if (peer) {
         peer->job = NULL;
@@ -170,15 +170,19 @@ static int add_task(struct seal_job **sealing, struct request *request, const st
  * A uid may have workers busy with two requests, so that it never has all of them; and their duplicates together take
  * no more descriptors than are kept for what waits, unless nobody else's do.
  */
-static bool may_start(const struct request *request, const struct seal_job *sealing)
+static bool charge(const struct request *request, const struct seal_job *sealing)
 {
-    struct broker *broker = request->broker;
-    uint64_t waiting = broker->sealing_descriptors + broker->queued_descriptors;
+    struct quota *quota = &request->broker->quota;
+    struct limit_met met;
 
-    if (quota_find(&broker->quota, sealing->uid)->held[RESOURCE_SEALING] >= JOBS_OF_A_UID)
+    if (quota_find(quota, sealing->uid)->held[RESOURCE_SEALING] >= JOBS_OF_A_UID)
         return false;
-    return broker->sealing_descriptors == 0 ||
-           waiting + own_descriptors(sealing) <= broker->config->limits.all[RESOURCE_QUEUED];
+    if (quota_charge(quota, sealing->uid, RESOURCE_QUEUED, own_descriptors(sealing), &met) == 0)
+        return true;
+    if (quota->held[RESOURCE_QUEUED])
+        return false;
+    quota_add(quota, sealing->uid, RESOURCE_QUEUED, own_descriptors(sealing));
+    return true;
 }
 
 int sealing_start(struct request *request)
@@ -202,11 +206,10 @@ int sealing_start(struct request *request)
             abandon(sealing);
         return r;
     }
-    if (!may_start(request, sealing)) {
+    if (!charge(request, sealing)) {
         abandon(sealing);
         return aside_put_to_retry(request) ? 1 : -ENOMEM;
     }
-    request->broker->sealing_descriptors += own_descriptors(sealing);
     quota_add(&request->broker->quota, sealing->uid, RESOURCE_SEALING, 1);
     request->peer->job = sealing;
     workers_submit(request->broker->workers, &sealing->job);
