@@ -110,7 +110,7 @@ static int add_publish(sealbuf_client *client, struct call *call, const sealbuf_
         .mode = options.mode ? options.mode : 0600,
         .flags = options.flags,
         .name = span_of(options.name),
-        .group = options.flags & SEALBUF_PUBLISH_GROUP ? options.group : 0,
+        .group = options.group,
     };
     return call_add(client, call, &record);
 }

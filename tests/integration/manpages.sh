@@ -6,44 +6,10 @@
 # those that the broker computes; every test that security.md names exists.
 #
 # TAP on standard output. Wants in the environment: SEALBUFD, SEALBUFCTL, top_srcdir, top_builddir.
-set -u
-
-: "${top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}" "${top_builddir:=$top_srcdir}"
-: "${SEALBUFD:=$top_builddir/sealbufd}" "${SEALBUFCTL:=$top_builddir/sealbufctl}"
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/../tap.sh"
 docs=$top_srcdir/docs
 header=$top_srcdir/client/sealbuf.h
-work=$(mktemp -d "${TMPDIR:-/tmp}/sealbuf-manpages.XXXXXX") || exit 1
-broker=
-number=0 failures=0
-
-# shellcheck disable=SC2317 # called by trap
-clean_up() {
-    if [ -n "$broker" ]; then
-        kill "$broker" 2>/dev/null
-        wait "$broker" 2>/dev/null
-    fi
-    rm -rf "$work"
-}
-trap clean_up EXIT
-
-# test_case NAME COMMAND...: ok where the command succeeds; what it printed is shown where it does not.
-test_case() {
-    local name=$1
-    shift
-    number=$((number + 1))
-    if "$@" >"$work/output" 2>&1; then
-        echo "ok $number - $name"
-    else
-        echo "not ok $number - $name"
-        sed 's/^/# /' "$work/output"
-        failures=$((failures + 1))
-    fi
-}
-
-skip() {
-    number=$((number + 1))
-    echo "ok $number - $1 # SKIP $2"
-}
 
 # page NAME: as text, a paragraph a line, without overstriking.
 page() {
@@ -184,18 +150,6 @@ tests_of_promises() {
     return "$wrong"
 }
 
-# start_broker DESCRIPTORS
-start_broker() {
-    mkfifo "$work/ready"
-    (
-        ulimit -n "$1"
-        exec "$SEALBUFD" --socket "$work/socket" --ready-fd 3 3>"$work/ready" 2>"$work/log"
-    ) &
-    broker=$!
-    # Where it ends before it is ready, this is the end of the file.
-    [ "$(head -c 1 "$work/ready" | wc -c)" -eq 1 ]
-}
-
 # The number in the page that a pattern with one pair of parentheses finds.
 stated() {
     tr '\n' ' ' <"$work/page" | sed -nE "s/.*[^0-9]$1.*/\1/p"
@@ -220,10 +174,11 @@ computed() {
 default_limits() {
     local page_figures broker_figures
     page sealbufd.8 >"$work/page"
-    start_broker 1024 || { cat "$work/log" && return 1; }
-    broker_figures=$("$SEALBUFCTL" --socket "$work/socket" stats | awk '
-        $1 == "connections" { c = $3; uc = $5 } $1 == "buffers" { b = $3; ub = $5 } $1 == "names" { n = $3; un = $5 }
-        END { print c, b, n, uc, ub, un }')
+    start_broker prlimit --nofile=1024:1024 "$SEALBUFD" || return
+    broker_figures=$("$SEALBUFCTL" --socket "$work/socket" stats --json | "$PYTHON" -c '
+import json, sys
+j = json.load(sys.stdin)
+print(*(of[what]["limit"] for of in (j, j["user"]) for what in ("connections", "buffers", "names")))')
     [ "$(computed 1024)" = "$broker_figures" ] || {
         echo "by the page the limits are '$(computed 1024)', the broker has '$broker_figures'"
         return 1
@@ -235,26 +190,25 @@ default_limits() {
     }
 }
 
-test_case "every public function is in exactly one page" every_function_in_one_page
-test_case "the synopses are those of sealbuf.h" synopses_as_in_the_header
-test_case "no page has a function that there is not" no_function_that_there_is_not
-test_case "sealbuf-errors.7 has every code with its number" errors_as_in_the_header
-test_case "the tests that security.md names are there" tests_of_promises
+check "every public function is in exactly one page" every_function_in_one_page
+check "the synopses are those of sealbuf.h" synopses_as_in_the_header
+check "no page has a function that there is not" no_function_that_there_is_not
+check "sealbuf-errors.7 has every code with its number" errors_as_in_the_header
+check "the tests that security.md names are there" tests_of_promises
 if command -v mandoc >/dev/null; then
     for each in "$docs"/*.[1-8]; do
-        test_case "${each##*/} is clean mdoc" says_nothing mandoc -Tlint -Wwarning "$each"
+        check "${each##*/} is clean mdoc" says_nothing mandoc -Tlint -Wwarning "$each"
     done
     # shellcheck disable=SC2046 # words are wanted
     {
-        test_case "sealbufd.8 has every option and limit of --help" \
+        check "sealbufd.8 has every option and limit of --help" \
             options_in sealbufd.8 $(options_of "$SEALBUFD") $(limits_of_broker)
-        test_case "sealbufctl.1 has every option and command of --help" \
+        check "sealbufctl.1 has every option and command of --help" \
             options_in sealbufctl.1 $(options_of "$SEALBUFCTL") $(commands_of_tool)
     }
-    test_case "sealbuf-errors.7 has the causes and remedies of proto/errors.c" causes_and_remedies
-    test_case "sealbufd.8 has the limits that the broker computes" default_limits
+    check "sealbuf-errors.7 has the causes and remedies of proto/errors.c" causes_and_remedies
+    check "sealbufd.8 has the limits that the broker computes" default_limits
 else
     skip "the pages are clean mdoc, and have every option and error" "mandoc is not installed"
 fi
-echo "1..$number"
-[ "$failures" -eq 0 ]
+done_testing
