@@ -14,6 +14,7 @@
 #include "reaper.h"
 #include "registry.h"
 #include "token.h"
+#include "turn.h"
 #include "worker.h"
 
 struct event_base;
@@ -35,6 +36,7 @@ struct broker {
     struct registry registry;
     struct tokens tokens;
     struct reaper reaper;
+    struct turns turns;
     struct workers *workers;
     struct memfd_devices devices;
     uint32_t birth_seals; /* that the kernel gives a memfd unasked: EXEC, where it has it */

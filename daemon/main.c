@@ -51,8 +51,11 @@ static struct event_base *new_loop(void)
     if (!config)
         return NULL;
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    event_config_set_max_dispatch_interval(config, NULL, 1, PRIORITY_OTHER);
     struct event_base *loop = event_base_new_with_config(config);
     event_config_free(config);
+    if (loop)
+        event_base_priority_init(loop, PRIORITIES);
     return loop;
 }
 
@@ -87,6 +90,7 @@ static int start(struct broker *broker, const struct config *config)
     broker->loop = new_loop();
     if (!broker->loop)
         return -ENOMEM;
+    turns_init(broker);
     tokens_init(&broker->tokens, &broker->quota, broker->loop);
     broker->workers = workers_start(broker->loop, SEALERS);
     broker->reaper.workers = workers_start(broker->loop, CLOSERS);

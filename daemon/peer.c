@@ -14,6 +14,7 @@
 #include "flight.h"
 #include "log.h"
 #include "packet.h"
+#include "paused.h"
 #include "sealing.h"
 
 /* A silent connection holds a slot for so long. */
@@ -25,7 +26,6 @@ static const struct timeval landing_time = {.tv_usec = 100000};
 
 #define GREATEST_BURST      16
 #define TURNS_BETWEEN_TRIES 16
-#define RECORDS_PER_TURN    32
 /*
  * A request is only read where its reply will find room, so that replies need not be kept: once so much may be unread
  * that a reply of the greatest length might not fit, the kernel is asked how much it is (SIOCOUTQ). What it charges for
@@ -37,8 +37,12 @@ static const struct timeval landing_time = {.tv_usec = 100000};
 
 /* From how many buffers on their closing is left to a worker. */
 #define CLOSE_IN_BATCH 8
+/* So many are released between two looks at the clock. */
+#define RELEASE_AT_ONCE 8
 
 static void flush_later(struct peer *peer, int reason);
+static void take_last_turn(struct peer *peer);
+static void listen_again(struct peer *peer);
 
 void peer_blame(struct peer *peer, const char *reason)
 {
@@ -136,7 +140,6 @@ enum verdict peer_send(struct peer *peer, const uint8_t *message, size_t length,
         r = try_to_send(peer, message, length, shipment->fd, shipment->count);
     if (r < 0)
         verdict = may_work_later(r) ? queue(peer, message, length, shipment, r) : lost(peer, r);
-    shipment_cut(shipment, 0);
     return verdict;
 }
 
@@ -197,7 +200,7 @@ static void on_flush(evutil_socket_t fd, short what, void *argument)
         drop_first(peer);
     }
     watch_claims(peer);
-    peer_resume(peer);
+    listen_again(peer);
 }
 
 /* A full socket tells when it has room. For all else there is only the clock; a peer that hangs up is noticed then. */
@@ -210,15 +213,49 @@ static void flush_later(struct peer *peer, int reason)
     event_add(&peer->flush, what ? NULL : &retry_time);
 }
 
-static bool held_back(const struct peer *peer)
+static bool is_busy(const struct peer *peer)
 {
-    return peer->job || peer->aside || peer->full || !STAILQ_EMPTY(&peer->outbox);
+    return peer->job || peer->aside || peer->paused;
 }
 
-void peer_resume(struct peer *peer)
+static bool held_back(const struct peer *peer)
 {
-    if (!held_back(peer))
-        event_add(&peer->readable, peer->greeted ? NULL : &handshake_time);
+    return is_busy(peer) || peer->full || peer->ending || !STAILQ_EMPTY(&peer->outbox);
+}
+
+/* Watches its socket, unless something holds it back. */
+static void listen_again(struct peer *peer)
+{
+    if (peer->timed && peer->greeted) {
+        peer->timed = false;
+        event_remove_timer(&peer->readable);
+    }
+    if (peer->listening || held_back(peer))
+        return;
+    peer->listening = true;
+    event_add(&peer->readable, peer->timed ? &handshake_time : NULL);
+}
+
+static void stop_listening(struct peer *peer)
+{
+    if (!peer->listening)
+        return;
+    peer->listening = false;
+    event_del(&peer->readable);
+}
+
+bool peer_charge_request(struct peer *peer, struct limit_met *met)
+{
+    if (!peer->request_charged)
+        peer->request_charged = quota_charge(&peer->broker->quota, peer->who.uid, RESOURCE_REQUESTS, 1, met) == 0;
+    return peer->request_charged;
+}
+
+static void release_request(struct peer *peer)
+{
+    if (peer->request_charged)
+        quota_release(&peer->broker->quota, peer->who.uid, RESOURCE_REQUESTS, 1);
+    peer->request_charged = false;
 }
 
 /* Reads one message and has it served. *there: one was there. */
@@ -278,12 +315,97 @@ static void adapt_burst(struct peer *peer, unsigned done, bool there)
         peer->burst = peer->burst * 2 < GREATEST_BURST ? peer->burst * 2 : GREATEST_BURST;
 }
 
+/* Reads and serves what has come, until the turn is over. */
+static enum verdict read_messages(struct peer *peer)
+{
+    enum verdict verdict = GO_ON;
+    bool there = true;
+    unsigned done = 0;
+
+    while (there && verdict == GO_ON && done < peer->burst && !held_back(peer) && LIST_EMPTY(&peer->claims)) {
+        if (done && turn_is_over(peer->broker))
+            break;
+        verdict = read_message(peer, &there);
+        hold_back_if_full(peer);
+        done += there;
+        if (!is_busy(peer))
+            release_request(peer);
+    }
+    watch_claims(peer);
+    adapt_burst(peer, done, there);
+    return verdict;
+}
+
+/* Goes on with the request that was left to go on later. */
+static enum verdict go_on(struct peer *peer)
+{
+    enum verdict verdict = GO_ON;
+    struct aside *aside = peer->aside;
+    struct paused *paused = peer->paused;
+
+    if (paused) {
+        verdict = dispatch_paused(paused);
+        if (paused->request.done) {
+            peer->paused = NULL;
+            paused_drop(paused);
+        }
+    } else if (aside && aside->is_due) {
+        peer->aside = NULL;
+        verdict = dispatch_again(peer, aside);
+        free(aside);
+    } else if (peer->job && sealing_is_done(peer->job)) {
+        verdict = dispatch_sealed(peer, take_pointer(peer->job));
+    }
+    if (verdict == GO_ON && !is_busy(peer)) {
+        release_request(peer);
+        hold_back_if_full(peer);
+        watch_claims(peer);
+    }
+    return verdict;
+}
+
+/* Which of several replies it has read, nobody could tell: so one that takes is served one request at a time. */
+static bool waits_for_claims(struct peer *peer)
+{
+    claims_settle(peer);
+    if (LIST_EMPTY(&peer->claims))
+        return false;
+    stop_listening(peer);
+    watch_claims(peer);
+    return true;
+}
+
+void peer_take_turn(struct peer *peer)
+{
+    enum verdict verdict;
+
+    if (peer->ending) {
+        take_last_turn(peer);
+        return;
+    }
+    if (is_busy(peer))
+        verdict = go_on(peer);
+    else if (held_back(peer) || waits_for_claims(peer))
+        return;
+    else
+        verdict = read_messages(peer);
+    if (verdict == END) {
+        peer_end(peer);
+        return;
+    }
+    if (peer->paused)
+        turn_wait(peer);
+    if (held_back(peer))
+        stop_listening(peer);
+    else
+        listen_again(peer);
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *argument)
 {
     struct peer *peer = argument;
-    bool there = true;
-    unsigned done = 0;
-    uint64_t records_at_most = peer->broker->counters.records + RECORDS_PER_TURN;
+    struct broker *broker = peer->broker;
+    uid_t uid = peer->who.uid;
 
     (void)fd;
     if (what == EV_TIMEOUT) {
@@ -291,28 +413,13 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
         peer_end(peer);
         return;
     }
-    /* Which of several replies it has read, nobody could tell: so one that takes is served one request at a time. */
-    claims_settle(peer);
-    if (!LIST_EMPTY(&peer->claims)) {
-        event_del(&peer->readable);
-        watch_claims(peer);
+    if (turn_begin_at_once(peer)) {
+        peer_take_turn(peer);
+        turn_end(broker, uid);
         return;
     }
-    while (there && done < peer->burst && !held_back(peer) && LIST_EMPTY(&peer->claims) &&
-           peer->broker->counters.records < records_at_most) {
-        if (read_message(peer, &there) == END) {
-            peer_end(peer);
-            return;
-        }
-        hold_back_if_full(peer);
-        done += there;
-    }
-    watch_claims(peer);
-    adapt_burst(peer, done, there);
-    if (peer->greeted)
-        event_remove_timer(&peer->readable); /* the handshake's */
-    if (held_back(peer))
-        event_del(&peer->readable);
+    turn_wait(peer);
+    stop_listening(peer); /* or the loop would hear of it again and again */
 }
 
 static int admit(struct broker *broker, const struct credentials *who, struct limit_met *met)
@@ -371,46 +478,65 @@ void peer_create(struct broker *broker, int socket_taken)
     peer->socket = take_fd(&socket);
     peer->who = who;
     peer->burst = 1;
+    peer->account = quota_find(&broker->quota, who.uid);
+    peer->timed = true;
     peer->unread_at_most = set_send_buffer(peer->socket);
     LIST_INIT(&peer->held);
     LIST_INIT(&peer->claims);
     STAILQ_INIT(&peer->outbox);
     LIST_INSERT_HEAD(&broker->peers, peer, link);
     event_assign(&peer->readable, broker->loop, peer->socket, EV_READ | EV_PERSIST, on_readable, peer);
+    event_priority_set(&peer->readable, PRIORITY_PEER);
     event_assign(&peer->flush, broker->loop, -1, 0, on_flush, peer);
-    peer_resume(peer);
+    listen_again(peer);
     log_client(LOG_DEBUG, &peer->who, "connected");
 }
 
-static void release_buffers(struct peer *peer)
+/* Drops the buffers that it held, until the turn is over, or all of them. True: there are none any more. */
+static bool release_buffers(struct peer *peer, bool all)
 {
-    struct broker *broker = peer->broker;
+    struct reaper *reaper = &peer->broker->reaper;
     struct buffer *buffer = LIST_FIRST(&peer->held);
     unsigned count = 0;
 
     for (; buffer && count <= CLOSE_IN_BATCH; buffer = LIST_NEXT(buffer, held))
         count++;
     if (count > CLOSE_IN_BATCH)
-        reaper_begin_batch(&broker->reaper);
-    while ((buffer = LIST_FIRST(&peer->held)))
-        buffer_unhold(&broker->buffers, buffer);
-    reaper_end_batch(&broker->reaper);
+        reaper_begin_batch(reaper);
+    for (count = 0; (buffer = LIST_FIRST(&peer->held)); count++) {
+        if (!all && count && count % RELEASE_AT_ONCE == 0 && turn_is_over(peer->broker))
+            break;
+        buffer_unhold(&peer->broker->buffers, buffer);
+    }
+    reaper_end_batch(reaper);
+    return !buffer;
 }
 
 /* Nothing more is read, and nothing more is served. */
 static void stop_serving(struct peer *peer)
 {
-    event_del(&peer->readable);
+    stop_listening(peer);
+    turn_forget(peer);
     event_del(&peer->flush);
     if (peer->job)
-        sealing_forget_peer(peer->job);
-    peer->job = NULL;
+        sealing_forget_peer(take_pointer(peer->job));
     if (peer->aside)
-        aside_cancel(peer->aside);
-    peer->aside = NULL;
+        aside_cancel(take_pointer(peer->aside));
+    if (peer->paused)
+        paused_drop(take_pointer(peer->paused));
+    release_request(peer);
     while (outbox_first(&peer->outbox))
         drop_first(peer);
-    release_buffers(peer);
+}
+
+/* What it has sent and nobody has read may hold the last descriptor of a big buffer, which the close would free. */
+static void close_socket(struct peer *peer)
+{
+    shutdown(peer->socket, SHUT_RDWR);
+    if (packet_is_drained(peer->socket))
+        close(peer->socket);
+    else
+        reaper_close_on_worker(&peer->broker->reaper, peer->socket);
 }
 
 void peer_destroy(struct peer *peer)
@@ -418,12 +544,13 @@ void peer_destroy(struct peer *peer)
     struct broker *broker = peer->broker;
 
     stop_serving(peer);
+    release_buffers(peer, true);
     claims_end(peer);
     flight_forget(peer);
-    close(peer->socket);
+    close_socket(peer);
     LIST_REMOVE(peer, link);
-    quota_release(&broker->quota, peer->who.uid, RESOURCE_CONNECTIONS, 1);
     log_client(LOG_DEBUG, &peer->who, "disconnected");
+    quota_release(&broker->quota, peer->who.uid, RESOURCE_CONNECTIONS, 1);
     credentials_release(&peer->who);
     free(peer);
 }
@@ -439,14 +566,25 @@ static void on_landing(evutil_socket_t fd, short what, void *argument)
         event_add(&peer->flush, &landing_time);
 }
 
-void peer_end(struct peer *peer)
+/* Its last turn, or one of them: many buffers take more than one. */
+static void take_last_turn(struct peer *peer)
 {
+    if (!release_buffers(peer, false)) {
+        turn_wait(peer);
+        return;
+    }
     if (flight_landed(peer)) {
         peer_destroy(peer);
         return;
     }
-    stop_serving(peer);
-    shutdown(peer->socket, SHUT_RDWR);
     event_assign(&peer->flush, peer->broker->loop, -1, 0, on_landing, peer);
     event_add(&peer->flush, &landing_time);
+}
+
+void peer_end(struct peer *peer)
+{
+    stop_serving(peer);
+    shutdown(peer->socket, SHUT_RDWR);
+    peer->ending = true;
+    take_last_turn(peer);
 }

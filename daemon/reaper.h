@@ -33,6 +33,9 @@ struct reaper {
 /* Closes fd, here where that takes no time, else on a worker. */
 void reaper_close(struct reaper *reaper, int fd);
 
+/* Closes fd, whatever it is, on a worker. */
+void reaper_close_on_worker(struct reaper *reaper, int fd);
+
 /*
  * Closes what a client of this uid has sent and nobody has taken. A memfd is closed as above. Anything else is foreign:
  * its close may wait for the server of a file system (FUSE's FLUSH), for ever if that likes; so a thread of its own

@@ -10,6 +10,20 @@
 #include "peer.h"
 
 struct aside;
+struct paused;
+
+/* Where a LIST goes on. */
+struct place {
+    bool begun; /* behind this name, else at the first one */
+    uid_t owner;
+    uint8_t length;
+    char text[SEALBUF_MAX_NAME];
+    bool shown; /* a name is in the page; this is the last one */
+    uid_t shown_owner;
+    uint8_t shown_length;
+    char shown_text[SEALBUF_MAX_NAME];
+    size_t names_at; /* where in the reply they begin */
+};
 
 /* Every record that a request or a reply can have: room for any, and a name for each. */
 union request_record {
@@ -45,11 +59,15 @@ struct request {
     union request_record *only;      /* the record, decoded, of a request that has but one */
     struct descriptors *descriptors; /* that came with it; what nobody takes is closed */
     unsigned index;                  /* of the record in hand */
-    const struct seal_job *sealed;   /* what the worker reports, if it was asked */
+    struct seal_job *sealed;         /* what the worker reports, if it was asked; owned */
     const struct aside *aside;       /* what it was, if it was put aside */
     struct writer reply;
     unsigned replies; /* records in it */
     struct shipment shipment;
+    struct paused *paused;             /* where this is kept, if it was paused */
+    bool sent;                         /* there is but closing left to do */
+    bool done;                         /* not even that */
+    struct place place;                /* of a LIST */
     struct claim *claim;               /* that the record in hand has made */
     uint8_t token[SEALBUF_TOKEN_SIZE]; /* that it has made */
     char sentence[SEALBUF_MAX_TEXT];   /* why the record in hand is refused */

@@ -31,7 +31,8 @@ struct seal_job {
     uid_t uid;
     struct peer *peer;        /* NULL once it has gone */
     atomic_bool is_forgotten; /* and nobody wants to know any more */
-    uint8_t *message;         /* behind the tasks */
+    bool is_done;
+    uint8_t *message; /* behind the tasks */
     size_t length;
     unsigned count;
     struct seal_task tasks[];
@@ -85,18 +86,36 @@ static void done(struct job *job)
 
     quota_release(&sealing->broker->quota, sealing->uid, RESOURCE_QUEUED, own_descriptors(sealing));
     quota_release(&sealing->broker->quota, sealing->uid, RESOURCE_SEALING, 1);
-    if (peer) {
-        peer->job = NULL;
-        if (dispatch_sealed(peer, sealing->message, sealing->length, sealing) == END)
-            peer_end(peer);
-        else
-            peer_resume(peer);
+    if (!peer) {
+        free(sealing);
+        return;
     }
-    free(sealing);
+    sealing->is_done = true;
+    turn_wait(peer);
+}
+
+void sealing_free(struct seal_job *job)
+{
+    free(job);
+}
+
+bool sealing_is_done(const struct seal_job *job)
+{
+    return job->is_done;
+}
+
+const uint8_t *sealing_message(const struct seal_job *job, size_t *length)
+{
+    *length = job->length;
+    return job->message;
 }
 
 void sealing_forget_peer(struct seal_job *job)
 {
+    if (job->is_done) {
+        free(job);
+        return;
+    }
     job->peer = NULL;
     atomic_store(&job->is_forgotten, true);
 }
@@ -185,7 +204,7 @@ static bool charge(const struct request *request, const struct seal_job *sealing
     return true;
 }
 
-int sealing_start(struct request *request)
+int sealing_start(struct request *request, struct limit_met *met)
 {
     struct reader from_the_start = request->records;
     struct seal_job *sealing = NULL;
@@ -208,7 +227,12 @@ int sealing_start(struct request *request)
     }
     if (!charge(request, sealing)) {
         abandon(sealing);
-        return aside_put_to_retry(request) ? 1 : -ENOMEM;
+        return aside_put(request, met);
+    }
+    if (!peer_charge_request(request->peer, met)) {
+        quota_release(&request->broker->quota, sealing->uid, RESOURCE_QUEUED, own_descriptors(sealing));
+        abandon(sealing);
+        return -EDQUOT;
     }
     quota_add(&request->broker->quota, sealing->uid, RESOURCE_SEALING, 1);
     request->peer->job = sealing;
