@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# What README.md shows works: its C program is compiled and run, its shell session is typed in. And C++ can include the
-# header. TAP on standard output. Wants in the environment: CC, CXX (both optional), SEALBUFD, SEALBUFCTL, top_srcdir,
-# top_builddir.
+# What README.md shows works: its C program is compiled and run, its shell session is typed in. And the header: C++ can
+# include it, and its structs can grow. TAP on standard output. Wants in the environment what tests/tap.sh does, and CC
+# and CXX, both optional.
 # shellcheck source=tests/tap.sh
 . "$(dirname "$0")/../tap.sh"
 : "${CC:=cc}"
@@ -94,6 +94,13 @@ cpp_includes() {
     $1 -fsyntax-only -Wall -Wextra -Werror "${includes[@]}" "$work/program.cc"
 }
 
+# A hole in a struct has anything in it: a member that takes its place one day would find that there.
+no_hole_in_structs() {
+    echo '#include <sealbuf.h>' >"$work/structs.c"
+    # shellcheck disable=SC2086 # several words
+    $CC -fsyntax-only -Wpadded -Werror "${includes[@]}" "$work/structs.c"
+}
+
 block c >"$work/greet.c"
 check "README.md has a C program of at most 35 lines" test "$(wc -l <"$work/greet.c")" -ge 10 -a \
     "$(wc -l <"$work/greet.c")" -le 35
@@ -111,6 +118,12 @@ if [ -e "$top_builddir/.libs/libsealbuf.so" ]; then
     check "the checksums of file and buffer in the session are the same" same_checksums
 else
     skip "the program compiles and runs" "there is no shared library in $top_builddir/.libs"
+fi
+# Elsewhere a size is as long as a pointer, and alignment is another one.
+if [ "$(getconf LONG_BIT)" -eq 64 ]; then
+    check "no struct of sealbuf.h has a hole" no_hole_in_structs
+else
+    skip "no struct of sealbuf.h has a hole" "this machine has no pointers of 64 bits"
 fi
 if command -v "${CXX:-c++}" >/dev/null; then
     check "C++ can include sealbuf.h" cpp_includes "${CXX:-c++}"
