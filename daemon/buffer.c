@@ -97,6 +97,12 @@ struct buffer *buffer_find(struct buffers *buffers, uint64_t id)
     return RB_FIND(buffer_tree, &buffers->by_id, &key);
 }
 
+static void bury(struct buffers *buffers, struct buffer *buffer)
+{
+    reaper_close(buffers->reaper, buffer->fd);
+    free(buffer);
+}
+
 void buffer_drop_if_unheld(struct buffers *buffers, struct buffer *buffer)
 {
     struct token *token;
@@ -108,8 +114,24 @@ void buffer_drop_if_unheld(struct buffers *buffers, struct buffer *buffer)
     claim_forget_buffer(buffer);
     RB_REMOVE(buffer_tree, &buffers->by_id, buffer);
     release(buffers, buffer->owner, buffer->charged, (uint64_t)buffer->label_length + buffer->metadata_length);
-    reaper_close(buffers->reaper, buffer->fd);
-    free(buffer);
+    buffer->is_gone = true;
+    if (buffer->pins)
+        buffers->reaper->pending++;
+    else
+        bury(buffers, buffer);
+}
+
+void buffer_pin(struct buffer *buffer)
+{
+    buffer->pins++;
+}
+
+void buffer_unpin(struct buffers *buffers, struct buffer *buffer)
+{
+    if (--buffer->pins || !buffer->is_gone)
+        return;
+    buffers->reaper->pending--;
+    bury(buffers, buffer);
 }
 
 void buffer_unhold(struct buffers *buffers, struct buffer *buffer)

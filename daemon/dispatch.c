@@ -192,6 +192,8 @@ static enum verdict send_reply(struct request *request)
 /* The request goes on in its peer's next turn. Where there is no memory to keep it, it does now. */
 static bool pause_request(struct request *request)
 {
+    if (!request->sent)
+        request_pin(request);
     if (request->paused)
         return true;
     request->paused = paused_save(request);
@@ -199,7 +201,7 @@ static bool pause_request(struct request *request)
         return false;
     request->paused->request.paused = request->paused;
     request->peer->paused = request->paused;
-    request->shipment.count = 0; /* it has moved */
+    request->shipment.count = request->pinned = 0; /* it has moved */
     request->sealed = NULL;
     return true;
 }
@@ -263,6 +265,7 @@ static enum verdict serve(struct request *request)
             return GO_ON;
         request->sent = true;
         verdict = r ? refuse_all(request, r) : send_reply(request);
+        request_unpin(request);
     }
     if (verdict == GO_ON && !close_shipment(request))
         return GO_ON;
@@ -312,6 +315,7 @@ static void request_init(struct request *request, struct peer *peer, const uint8
     request->sealed = NULL;
     request->aside = NULL;
     request->paused = NULL;
+    request->pinned = 0;
     request->sent = request->done = false;
     request->claim = NULL;
     request->place.begun = request->place.shown = false;

@@ -48,6 +48,7 @@ void paused_drop(struct paused *paused)
 {
     struct request *request = &paused->request;
 
+    request_unpin(request);
     shipment_cut(&request->shipment, 0);
     if (request->descriptors)
         reaper_close_received(&request->broker->reaper, request->peer->who.uid, request->descriptors);

@@ -267,9 +267,16 @@ static enum verdict read_message(struct peer *peer, bool *there)
     enum verdict verdict;
 
     *there = false;
-    if (reaper_is_fed_up(&broker->reaper, peer->who.uid)) {
+    switch (reaper_patience(&broker->reaper, peer->who.uid)) {
+    case PATIENCE_GONE:
         peer_blame(peer, "its user has sent many descriptors that are no memfds, and they cannot be closed");
         return END;
+    case PATIENCE_SHORT:
+        peer->full = true;
+        flush_later(peer, -ETOOMANYREFS);
+        return GO_ON;
+    case PATIENCE_LEFT:
+        break;
     }
     int r = packet_receive(peer->socket, MSG_DONTWAIT, broker->in, sizeof(broker->in), &length, &list);
 
@@ -426,7 +433,7 @@ static int admit(struct broker *broker, const struct credentials *who, struct li
 {
     if (broker->stopping)
         return SEALBUF_ERR_STOPPING;
-    if (reaper_is_fed_up(&broker->reaper, who->uid)) {
+    if (reaper_patience(&broker->reaper, who->uid) == PATIENCE_GONE) {
         *met = (struct limit_met){.kind = LIMIT_ELSEWHERE, .key = "foreign descriptors", .value = FOREIGN_AT_MOST};
         return SEALBUF_ERR_LIMIT;
     }

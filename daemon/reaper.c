@@ -176,12 +176,12 @@ void reaper_close_received(struct reaper *reaper, uid_t uid, struct descriptors 
     list->count = 0;
 }
 
-bool reaper_is_fed_up(const struct reaper *reaper, uid_t uid)
+enum patience reaper_patience(const struct reaper *reaper, uid_t uid)
 {
-    if (reaper->quota->held[RESOURCE_FOREIGN] <= FOREIGN_STUCK_AT_MOST)
-        return false;
+    if (reaper->quota->held[RESOURCE_FOREIGN] <= FOREIGN_AT_MOST)
+        return PATIENCE_LEFT;
     const struct account *account = quota_find(reaper->quota, uid);
-    uint64_t of_uid = account ? account->held[RESOURCE_FOREIGN] : 0;
-    bool stuck = clock_monotonic_ns() - reaper->foreign_moved_ns > 1000000000u;
-    return of_uid > FOREIGN_AT_MOST || (stuck && of_uid > FOREIGN_STUCK_AT_MOST);
+    if (!account || account->held[RESOURCE_FOREIGN] <= FOREIGN_AT_MOST)
+        return PATIENCE_LEFT;
+    return clock_monotonic_ns() - reaper->foreign_moved_ns > 1000000000u ? PATIENCE_GONE : PATIENCE_SHORT;
 }

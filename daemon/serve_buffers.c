@@ -162,7 +162,7 @@ int serve_create(struct request *request, const union request_record *record, un
     r = enter(request, &spec, &fd, &buffer, out);
     if (r)
         return r;
-    shipment_add_borrowed(&request->shipment, buffer->fd);
+    request_ship(request, buffer);
     out->buffer.descriptors = 1;
     return 0;
 }

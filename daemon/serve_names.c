@@ -157,7 +157,7 @@ int serve_get(struct request *request, const union request_record *record, union
                       seals_format(in->seals & ~out->buffer.seals, text));
     unsigned shipped = request->shipment.count;
     if (in->flags & SEALBUF_GET_WRITABLE)
-        shipment_add_borrowed(&request->shipment, target.buffer->fd);
+        request_ship(request, target.buffer);
     else
         r = ship_reader(request, target.buffer);
     if (r == 0)
