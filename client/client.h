@@ -61,7 +61,7 @@ struct reply_record {
     int status; /* 0 or a negative error */
     const char *sentence;
     sealbuf_buffer *buffer;
-    const char *token; /* of SHARE: SEALBUF_TOKEN_SIZE bytes, else NULL */
+    char *token; /* of SHARE: SEALBUF_TOKEN_SIZE bytes, else NULL */
     union {
         struct sealbuf_info info;
         struct sealbuf_account account; /* of ACCOUNTS */

@@ -17,7 +17,7 @@ struct arena {
     char *at;
 };
 
-static const char *keep(struct arena *arena, struct span span)
+static char *keep(struct arena *arena, struct span span)
 {
     char *text = arena->at;
 
@@ -43,7 +43,7 @@ void reply_free(struct sealbuf_reply *reply)
     for (size_t i = 0; i < reply->count; i++) {
         sealbuf_buffer_free(reply->records[i].buffer);
         if (reply->records[i].token)
-            explicit_bzero((void *)(uintptr_t)reply->records[i].token, SEALBUF_TOKEN_SIZE);
+            explicit_bzero(reply->records[i].token, SEALBUF_TOKEN_SIZE);
     }
     free(reply);
 }
