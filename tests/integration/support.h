@@ -51,7 +51,7 @@ int wait_for_failure(sealbuf_client *client);
 int broker_end(struct broker *running, int signal_number);
 /* Lets other users get at the socket of the broker. */
 void broker_open_to_all(const struct broker *running);
-/* Until the condition is true; 10 s at most. Once it was, it is not asked again: it may be one that changes something. */
+/* Until the condition is true; 10 s at most. Once it was, it is not asked again: to ask may change something. */
 #define WAIT_UNTIL(condition)                                                                                          \
     do {                                                                                                               \
         bool met_ = (condition);                                                                                       \
