@@ -34,6 +34,8 @@ static void cleanup_buffer(struct sealbuf_buffer **buffer)
 
 int creation_check(const struct sealbuf_create_options *options)
 {
+    if (options->reserved)
+        return -EINVAL;
     if (options->flags & ~LOCAL_FLAGS)
         return -SEALBUF_ERR_FLAGS;
     if (options->huge_shift && !(options->flags & SEALBUF_CREATE_HUGE))

@@ -32,6 +32,10 @@ int creation_check(const struct sealbuf_create_options *options);
 int options_copy(void *ours, size_t size, const void *theirs);
 #define OPTIONS_COPY(ours, theirs) options_copy(ours, sizeof(*(ours)), theirs)
 
+/* The other way round: ours, behind its size, into theirs, and zero into what they know and we do not. 0, or -EINVAL.
+ */
+int options_return(void *theirs, const void *ours, size_t size);
+
 /* The i-th of an array of such structs, whose elements have the size that the first one says. */
 const void *options_at(const void *array, size_t i);
 

@@ -32,10 +32,21 @@ int call_add(sealbuf_client *client, struct call *call, const void *record)
 {
     int r = record_encode(call->operation->request, &client->writer, record);
 
-    if (r == 0)
-        return 0;
+    return r ? call_abandon(client, call, -r) : 0;
+}
+
+/* What was sent, or is not going to be, needs not lie about. */
+static void wipe_request(sealbuf_client *client, const struct call *call)
+{
+    if (call->secret)
+        explicit_bzero(client->writer.buffer, client->writer.used);
+}
+
+int call_abandon(sealbuf_client *client, struct call *call, int error)
+{
+    wipe_request(client, call);
     free(call);
-    return -r;
+    return error;
 }
 
 /* A number that no pending call has; also positive as an int, and never 0. */
@@ -61,7 +72,11 @@ static void remove_call(sealbuf_client *client, struct call *call)
     client->pending--;
 }
 
-/* Sends it, or keeps it where the socket is full. */
+/*
+ * Sends it, or keeps it where the socket is full. Where so many descriptors of this user are in flight that the kernel
+ * takes no more (-ETOOMANYREFS), it is not kept: nothing tells when to try again. The socket can be written to all the
+ * while, so whoever polls would go round and round.
+ */
 static int send_or_keep(sealbuf_client *client)
 {
     const struct writer *message = &client->writer;
@@ -69,7 +84,7 @@ static int send_or_keep(sealbuf_client *client)
 
     if (!outbox_first(&client->outbox))
         r = packet_send(client->socket, message->buffer, message->used, client->shipment.fd, client->shipment.count);
-    if (r == -EAGAIN || r == -ETOOMANYREFS)
+    if (r == -EAGAIN)
         return outbox_put(&client->outbox, message->buffer, message->used, &client->shipment);
     return r;
 }
@@ -85,10 +100,9 @@ int call_submit(sealbuf_client *client, struct call *call)
     /* The other side has closed; but what it said before, perhaps why, can still be read, and then comes the end. */
     if (r == -EPIPE || r == -ECONNRESET || r == -ENOTCONN)
         r = 0;
-    if (r < 0) {
-        free(call);
-        return r;
-    }
+    if (r < 0)
+        return call_abandon(client, call, r);
+    wipe_request(client, call);
     STAILQ_INSERT_TAIL(&client->calls, call, link);
     client->pending++;
     return (int)call->serial;
@@ -162,9 +176,22 @@ static int take_message(sealbuf_client *client, const uint8_t *message, size_t l
         return break_off(client, -ENOMEM);
     /* Without its HELLO there is no connection; what else is in flight fails for the same reason. */
     int refused = call->operation->opcode == SEALBUF_OP_HELLO ? reply->status : 0;
+    if (call->operation->opcode == SEALBUF_OP_SHARE)
+        explicit_bzero(client->in, length);
     remove_call(client, call);
     finish(client, call, reply);
     return refused < 0 ? break_off(client, refused) : 1;
+}
+
+/* The call of a message that will not be sent. */
+static void note_unsent(sealbuf_client *client, const struct parcel *parcel, int error)
+{
+    struct header header;
+    struct call *call =
+        header_decode(parcel->message, parcel->length, &header) ? NULL : find_call(client, header.serial);
+
+    if (call)
+        call->unsent = error;
 }
 
 static int flush(sealbuf_client *client)
@@ -173,13 +200,32 @@ static int flush(sealbuf_client *client)
 
     while ((parcel = outbox_first(&client->outbox))) {
         int r = packet_send(client->socket, parcel->message, parcel->length, parcel->fd, parcel->count);
-        if (r == -EAGAIN || r == -ETOOMANYREFS)
+        if (r == -EAGAIN)
             return 0;
-        if (r < 0)
+        if (r == -ETOOMANYREFS)
+            note_unsent(client, parcel, r);
+        else if (r < 0)
             return break_off(client, -SEALBUF_ERR_DISCONNECTED);
         outbox_drop_first(&client->outbox);
     }
     return 0;
+}
+
+/* Those that were never sent end in the order of all requests: when the ones before them have their replies. */
+static int finish_unsent(sealbuf_client *client)
+{
+    struct call *call;
+    int finished = 0;
+
+    while ((call = STAILQ_FIRST(&client->calls)) && call->unsent) {
+        struct sealbuf_reply *reply = reply_of_failure(call->unsent);
+        if (!reply)
+            return break_off(client, -ENOMEM);
+        remove_call(client, call);
+        finish(client, call, reply);
+        finished++;
+    }
+    return finished;
 }
 
 /* 1: a message was there and a call is finished; 0: nothing there. */
@@ -223,18 +269,23 @@ static int receive(sealbuf_client *client, int flags)
 
 int client_dispatch(sealbuf_client *client, int flags)
 {
-    int finished = 0;
     int r = client->broken ? break_off(client, client->broken) : flush(client);
+    int finished = 0;
 
-    if (r < 0)
-        return r;
-    /* A wait is over with the first message; what else is there comes without another one. */
-    while (client->pending && (r = receive(client, flags)) > 0) {
-        finished++;
-        if (!(flags & MSG_DONTWAIT))
+    while (r >= 0) {
+        r = finish_unsent(client);
+        if (r < 0)
             break;
+        finished += r;
+        /* A wait is over with the first message; what else is there comes without another one. */
+        if (!client->pending || (finished > 0 && !(flags & MSG_DONTWAIT)))
+            return finished;
+        r = receive(client, flags);
+        if (r == 0)
+            return finished;
+        finished++;
     }
-    return r < 0 ? r : finished;
+    return r;
 }
 
 int sealbuf_dispatch(sealbuf_client *client)
@@ -267,7 +318,7 @@ int sealbuf_cancel(sealbuf_client *client, int serial)
 {
     struct call *call = serial > 0 ? find_call(client, (uint32_t)serial) : NULL;
 
-    if (!call || !call->fn)
+    if (!call || (!call->fn && !call->adopting))
         return -ENOENT;
     call->fn = NULL;
     call->adopting = NULL;

@@ -32,6 +32,8 @@ struct call {
     uint16_t count;       /* records asked for */
     sealbuf_reply_fn *fn; /* NULL: nobody wants to know */
     void *userdata;
+    bool secret;                   /* there is a token in the request */
+    int unsent;                    /* 0, or why the kernel did not take it: its outcome when its turn comes */
     sealbuf_buffer *adopting;      /* gets its id from the reply */
     struct expectation expected[]; /* of each record's descriptor, where the reply carries some */
 };
@@ -59,7 +61,11 @@ struct reply_record {
     int status; /* 0 or a negative error */
     const char *sentence;
     sealbuf_buffer *buffer;
-    struct sealbuf_info info;
+    char *token; /* of SHARE: SEALBUF_TOKEN_SIZE bytes, else NULL */
+    union {
+        struct sealbuf_info info;
+        struct sealbuf_account account; /* of ACCOUNTS */
+    };
 };
 
 struct sealbuf_reply {
@@ -81,6 +87,8 @@ struct sealbuf_reply {
 struct call *call_begin(sealbuf_client *client, uint16_t opcode, size_t count, sealbuf_reply_fn *fn, void *userdata);
 /* Adds a record. On failure, a negative error, the call is gone. */
 int call_add(sealbuf_client *client, struct call *call, const void *record);
+/* Ends a call that was not submitted. Returns the error. */
+int call_abandon(sealbuf_client *client, struct call *call, int error);
 /* Puts it on its way: its serial, or a negative error; it is the client's in any case. */
 int call_submit(sealbuf_client *client, struct call *call);
 /* Sends what can be sent and reads what there is; `flags` for the first read. Callbacks made, or a negative error. */
@@ -100,6 +108,10 @@ struct sealbuf_reply *reply_of_failure(int error);
 void reply_free(struct sealbuf_reply *reply);
 
 /* ---- wait.c ---- */
+
+/* Points in time, -1 for never: so many milliseconds from now, -1 for ever; how many are left, 0 where it has come. */
+int64_t deadline_after(int timeout_ms);
+int deadline_left(int64_t deadline);
 
 /* A slot for the reply of a synchronous call, and the wait for it. */
 struct waiting {

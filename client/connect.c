@@ -33,10 +33,35 @@ static int fill_name(const char *address, struct sockaddr_un *name, socklen_t *l
     return 0;
 }
 
+/* Of connect, where the backlog is full, and of the recvmsg that waits for a reply (socket(7)). -1: for ever. */
+static void set_timeout(int fd, int option, int timeout_ms)
+{
+    struct timeval time = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000L};
+
+    if (timeout_ms > 0)
+        setsockopt(fd, SOL_SOCKET, option, &time, sizeof(time));
+}
+
+/* 0 or a negative errno; -EAGAIN: the time is up. After a signal only what is left of it counts. */
+static int connect_within(int fd, const struct sockaddr_un *name, socklen_t length, int timeout_ms)
+{
+    int64_t deadline = deadline_after(timeout_ms);
+    int left = timeout_ms;
+
+    while (left) {
+        set_timeout(fd, SO_SNDTIMEO, left);
+        if (connect(fd, (const struct sockaddr *)name, length) == 0)
+            return 0;
+        if (errno != EINTR)
+            return -errno;
+        left = deadline_left(deadline);
+    }
+    return -EAGAIN;
+}
+
 /* The socket, or a negative error. */
 static int connect_to(const char *address, int timeout_ms)
 {
-    struct timeval time = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000L};
     struct sockaddr_un name;
     socklen_t length;
     int r = fill_name(address, &name, &length);
@@ -47,19 +72,13 @@ static int connect_to(const char *address, int timeout_ms)
     int fd = descriptor_above_stdio(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
     if (fd < 0)
         return -errno;
-    if (timeout_ms > 0) {
-        /* Of connect, where the backlog is full, and of the recvmsg that waits for a reply (socket(7)). */
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time));
-        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time));
-    }
-    do
-        r = connect(fd, (const struct sockaddr *)&name, length);
-    while (r < 0 && errno == EINTR);
+    set_timeout(fd, SO_RCVTIMEO, timeout_ms);
+    r = connect_within(fd, &name, length, timeout_ms);
     if (r == 0)
         return take_fd(&fd);
-    if (errno == ENOENT || errno == ECONNREFUSED || errno == EPROTOTYPE || errno == ENOTDIR)
+    if (r == -ENOENT || r == -ECONNREFUSED || r == -EPROTOTYPE || r == -ENOTDIR)
         return -SEALBUF_ERR_UNREACHABLE;
-    return errno == EAGAIN ? -SEALBUF_ERR_TIMED_OUT : -errno;
+    return r == -EAGAIN ? -SEALBUF_ERR_TIMED_OUT : r;
 }
 
 /* Tries the address, and remembers it where it answers. */
@@ -91,15 +110,12 @@ static int try_usual_addresses(sealbuf_client *client)
 
 static int start_handshake(sealbuf_client *client, sealbuf_reply_fn *fn, void *userdata)
 {
-    struct hello_request hello = {.version_min = SEALBUF_VERSION, .version_max = SEALBUF_VERSION};
+    struct hello_request hello = {
+        .magic = magic_number(), .version_min = SEALBUF_VERSION, .version_max = SEALBUF_VERSION};
     struct call *call = call_begin(client, SEALBUF_OP_HELLO, 1, fn, userdata);
 
     if (!call)
         return -ENOMEM;
-    /* The magic number is eight bytes in order, so its value depends on the byte order, and the encoder turns it back.
-     */
-    memcpy(&hello.magic, SEALBUF_MAGIC, sizeof(hello.magic));
-    hello.magic = le64toh(hello.magic);
     int r = call_add(client, call, &hello);
     return r < 0 ? r : call_submit(client, call);
 }

@@ -94,12 +94,9 @@ static void fill_stats(struct sealbuf_stats *stats, const struct stats_reply *sa
 int sealbuf_stats(sealbuf_client *client, struct sealbuf_stats *stats)
 {
     struct waiting waiting = {0};
-    struct sealbuf_stats ours = {.struct_size = stats->struct_size};
-    size_t size = stats->struct_size < sizeof(ours) ? stats->struct_size : sizeof(ours);
+    struct sealbuf_stats ours = {0};
 
     client->sentence[0] = '\0';
-    if (size < sizeof(size_t))
-        return client_fail(client, -EINVAL, NULL);
     struct call *call = call_begin(client, SEALBUF_OP_STATS, 0, waiting_done, &waiting);
     int r = wait_for(client, call ? call_submit(client, call) : -ENOMEM, &waiting);
     if (r < 0)
@@ -110,7 +107,8 @@ int sealbuf_stats(sealbuf_client *client, struct sealbuf_stats *stats)
     else
         fill_stats(&ours, &waiting.reply->stats);
     reply_free(waiting.reply);
-    if (r == 0)
-        memcpy(stats, &ours, size);
-    return r;
+    if (r < 0)
+        return r;
+    r = options_return(stats, &ours, sizeof(ours));
+    return r < 0 ? client_fail(client, r, NULL) : 0;
 }

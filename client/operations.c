@@ -6,6 +6,9 @@
 #include "cleanup.h"
 #include "client.h"
 
+/* Between two tries where only time can tell. */
+#define TRY_AGAIN_MS 10
+
 /* The wait, and the verdict on the reply as a whole: *reply is the caller's to free where this returns 0. */
 static int complete(sealbuf_client *client, int serial, struct waiting *waiting)
 {
@@ -75,12 +78,30 @@ int sealbuf_create_many(sealbuf_client *client, sealbuf_buffer **buffers, int *s
     return complete_many(client, serial, &waiting, buffers, status, count);
 }
 
-int sealbuf_adopt(sealbuf_client *client, sealbuf_buffer *buffer, const struct sealbuf_adopt_options *options)
+static int adopt_once(sealbuf_client *client, sealbuf_buffer *buffer, const struct sealbuf_adopt_options *options)
 {
     struct waiting waiting = {0};
     int serial = sealbuf_start_adopt(client, buffer, options, waiting_done, &waiting);
 
     return complete_and_free(client, serial, &waiting);
+}
+
+/* No event tells that descriptors of this user have landed somewhere, and that there may be more in flight again. */
+int sealbuf_adopt(sealbuf_client *client, sealbuf_buffer *buffer, const struct sealbuf_adopt_options *options)
+{
+    int64_t deadline = deadline_after(client->timeout_ms);
+    int r;
+
+    while ((r = adopt_once(client, buffer, options)) == -ETOOMANYREFS && deadline_left(deadline)) {
+        r = sealbuf_wait(client, TRY_AGAIN_MS);
+        if (r < 0)
+            return client_fail(client, r, NULL);
+    }
+    if (r == -ETOOMANYREFS)
+        client_fail(client, r,
+                    "so many descriptors of this user are on their way that the kernel takes no more; "
+                    "have those who do not read their sockets read them, or raise RLIMIT_NOFILE");
+    return r;
 }
 
 int sealbuf_seal(sealbuf_client *client, uint64_t id, uint32_t seals)
@@ -184,6 +205,7 @@ int sealbuf_put(sealbuf_client *client, const struct sealbuf_put_options *given,
                                               .name = options.name,
                                               .seals = seals,
                                               .mode = options.mode,
+                                              .group = options.group,
                                               .flags = options.flags & ~SEALBUF_PUT_UNSEALED};
     r = sealbuf_create(client, &buffer, &create);
     if (r < 0 || !buffer)
@@ -239,4 +261,32 @@ int sealbuf_stat(sealbuf_client *client, const struct sealbuf_target *target, co
     if (r == 0)
         *info = &waiting.reply->records[0].info;
     return r;
+}
+
+int sealbuf_share(sealbuf_client *client, const struct sealbuf_share_options *options, char token[SEALBUF_TOKEN_TEXT])
+{
+    struct waiting waiting = {0};
+    int r = complete(client, sealbuf_start_share(client, options, 1, waiting_done, &waiting), &waiting);
+
+    if (r < 0)
+        return r;
+    r = status_of(client, waiting.reply);
+    if (r == 0)
+        r = sealbuf_reply_token(waiting.reply, 0, token);
+    reply_free(waiting.reply);
+    return r;
+}
+
+int sealbuf_redeem(sealbuf_client *client, sealbuf_buffer **buffer, const char *token, uint32_t seals, uint32_t flags)
+{
+    struct sealbuf_get_options options = {
+        .struct_size = sizeof(options), .seals = seals, .flags = flags, .token = token ? token : ""};
+
+    return sealbuf_get(client, buffer, &options);
+}
+
+int sealbuf_revoke(sealbuf_client *client, const struct sealbuf_revoke_options *options)
+{
+    struct waiting waiting = {0};
+    return complete_and_free(client, sealbuf_start_revoke(client, options, 1, waiting_done, &waiting), &waiting);
 }

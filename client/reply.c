@@ -10,13 +10,14 @@
 #include "errors.h"
 #include "memfd.h"
 #include "seals.h"
+#include "token.h"
 
 /* Where the strings of a reply go, NUL-terminated. There is room for all of the message and a NUL for each. */
 struct arena {
     char *at;
 };
 
-static const char *keep(struct arena *arena, struct span span)
+static char *keep(struct arena *arena, struct span span)
 {
     char *text = arena->at;
 
@@ -39,8 +40,11 @@ void reply_free(struct sealbuf_reply *reply)
 {
     if (!reply)
         return;
-    for (size_t i = 0; i < reply->count; i++)
+    for (size_t i = 0; i < reply->count; i++) {
         sealbuf_buffer_free(reply->records[i].buffer);
+        if (reply->records[i].token)
+            explicit_bzero(reply->records[i].token, SEALBUF_TOKEN_SIZE);
+    }
     free(reply);
 }
 
@@ -104,26 +108,31 @@ static void fill_info(struct sealbuf_info *info, const struct buffer_record *sai
         .creator_pid = said->creator_pid,
         .created_ns = said->created_ns,
         .published_ns = said->published_ns,
+        .creator_pidfd = said->creator_pidfd,
         .name = keep(arena, said->name),
         .label = keep(arena, said->label),
         .metadata = keep(arena, said->metadata),
         .metadata_size = said->metadata.length,
+        .creator_security = keep(arena, said->creator_security),
     };
 }
 
 /* A copy that lives as long as the buffer. */
 static struct sealbuf_info *copy_info(const struct sealbuf_info *info)
 {
-    size_t name = strlen(info->name) + 1, label = strlen(info->label) + 1;
-    struct sealbuf_info *copy = malloc(sizeof(*copy) + name + label + info->metadata_size + 1);
+    struct span name = SPAN(info->name), label = SPAN(info->label), security = SPAN(info->creator_security);
+    struct span metadata = {info->metadata, (uint32_t)info->metadata_size};
+    struct sealbuf_info *copy =
+        malloc(sizeof(*copy) + name.length + label.length + security.length + metadata.length + 4);
 
     if (!copy)
         return NULL;
-    char *strings = (char *)(copy + 1);
+    struct arena arena = {(char *)(copy + 1)};
     *copy = *info;
-    copy->name = memcpy(strings, info->name, name);
-    copy->label = memcpy(strings + name, info->label, label);
-    copy->metadata = memcpy(strings + name + label, info->metadata, info->metadata_size + 1);
+    copy->name = keep(&arena, name);
+    copy->label = keep(&arena, label);
+    copy->metadata = keep(&arena, metadata);
+    copy->creator_security = keep(&arena, security);
     return copy;
 }
 
@@ -190,6 +199,50 @@ static int parse_outcome(struct reader *reader, struct reply_record *record, str
     return 0;
 }
 
+/* A success has a token, a failure has none. */
+static int parse_token(struct reader *reader, struct reply_record *record, struct arena *arena)
+{
+    struct token_record said;
+    const char *field;
+
+    if (record_decode(&token_record_schema, IGNORE_UNKNOWN, reader, &said, &field))
+        return -SEALBUF_ERR_BAD_REPLY;
+    record->status = status_of(said.status);
+    fill_info(&record->info, &(struct buffer_record){.id = said.id}, arena);
+    record->sentence = keep(arena, said.text);
+    if ((said.token.length > 0) != (record->status == 0))
+        return -SEALBUF_ERR_BAD_REPLY;
+    if (record->status == 0)
+        record->token = keep(arena, said.token);
+    return 0;
+}
+
+static int parse_account(struct reader *reader, struct reply_record *record)
+{
+    struct account_record said;
+    const char *field;
+
+    if (record_decode(&account_record_schema, IGNORE_UNKNOWN, reader, &said, &field))
+        return -SEALBUF_ERR_BAD_REPLY;
+    record->status = status_of(said.status);
+    record->sentence = "";
+#define HELD(what) .what = said.what, .what##_limit = said.what##_limit
+    record->account = (struct sealbuf_account){.struct_size = sizeof(record->account),
+                                               .uid = said.uid,
+                                               HELD(bytes),
+                                               HELD(buffers),
+                                               HELD(names),
+                                               HELD(metadata),
+                                               HELD(tokens),
+                                               HELD(connections),
+                                               HELD(requests),
+                                               HELD(replies),
+                                               HELD(queued_descriptors),
+                                               HELD(in_flight)};
+#undef HELD
+    return 0;
+}
+
 static int parse_hello(struct reader *reader, struct sealbuf_reply *reply)
 {
     const char *field;
@@ -248,6 +301,10 @@ static int parse_records(const struct call *call, const struct header *header, s
         struct reply_record *record = &reply->records[reply->count++];
         if (call->operation->reply == &outcome_schema)
             r = parse_outcome(reader, record, arena);
+        else if (call->operation->reply == &token_record_schema)
+            r = parse_token(reader, record, arena);
+        else if (call->operation->reply == &account_record_schema)
+            r = parse_account(reader, record);
         else
             r = parse_buffer(call, i, reader, descriptors, &used, record, arena);
         if (reply->status == 0 && record->status) {
@@ -279,6 +336,9 @@ static int parse(const struct call *call, struct header *header, struct reader *
         header->count--;
         if (r == 0)
             r = parse_records(call, header, reader, descriptors, reply, arena);
+        break;
+    case SEALBUF_OP_ACCOUNTS:
+        r = parse_records(call, header, reader, descriptors, reply, arena);
         break;
     default:
         r = header->count == call->count ? parse_records(call, header, reader, descriptors, reply, arena)
@@ -332,6 +392,14 @@ const char *sealbuf_reply_record_error(const sealbuf_reply *reply, size_t i)
 const struct sealbuf_info *sealbuf_reply_info(const sealbuf_reply *reply, size_t i)
 {
     return i < reply->count ? &reply->records[i].info : NULL;
+}
+
+int sealbuf_reply_token(const sealbuf_reply *reply, size_t i, char token[SEALBUF_TOKEN_TEXT])
+{
+    if (i >= reply->count || !reply->records[i].token)
+        return -ENOENT;
+    token_format(reply->records[i].token, token);
+    return 0;
 }
 
 sealbuf_buffer *sealbuf_reply_take_buffer(sealbuf_reply *reply, size_t i)

@@ -72,6 +72,7 @@ struct sealbuf_create_options {
     uint32_t seals;              /* at birth, besides SHRINK and GROW, which GROWABLE and SHRINKABLE keep away */
     uint32_t flags;              /* SEALBUF_CREATE_... */
     uint32_t huge_shift;         /* log2 of the huge page's size: 21 is 2 MiB, 30 is 1 GiB; 0 the system's default */
+    uint32_t reserved;           /* 0 */
     const char *label;           /* shown in /proc; anybody can read it */
     const char *const *metadata; /* "KEY=VALUE" strings, NULL at the end; only with a broker */
 };
@@ -256,15 +257,18 @@ struct sealbuf_publish_options {
     uint32_t seals;   /* to be there when it is published; what is missing is applied, unless SEALBUF_PUBLISH_VERIFY */
     uint32_t mode;    /* who may get it: permission bits as of files, 0666 at most; 0 means 0600 */
     uint32_t flags;   /* SEALBUF_PUBLISH_... */
+    uint32_t group;   /* with SEALBUF_PUBLISH_GROUP: whose the middle bits of the mode are; else one's own group */
 };
 
 /*
- * Binds a name in this uid's namespace to the buffer, which lives until the name is removed or replaced. A buffer that
+ * Binds a name in this uid's namespace to the buffer, which lives until the name is removed or replaced; with
+ * SEALBUF_PUBLISH_TAKE, until somebody gets it by this name, and so takes it out of the broker. A buffer that
  * the broker does not know is adopted first. Missing seals are applied by this process where the buffer is writable
  * (a writable mapping is taken down for WRITE), else by the broker. *generation may be NULL.
  * Where it fails nothing is published; but seals that were added, the adoption, and a mapping that was taken down stay
  * so. SEALBUF_ERR_EXISTS: bound already, and no SEALBUF_PUBLISH_REPLACE. SEALBUF_ERR_NOT_SEALED, _BUSY, _SEALED or
- * -EBUSY, -EPERM: the seals are not to be had. SEALBUF_ERR_NAME, _MODE, _LIMIT.
+ * -EBUSY, -EPERM: the seals are not to be had. SEALBUF_ERR_DENIED: a group that is none of one's own.
+ * SEALBUF_ERR_NAME, _MODE, _LIMIT.
  */
 SEALBUF_API int sealbuf_publish(sealbuf_client *client, sealbuf_buffer *buffer,
                                 const struct sealbuf_publish_options *options, uint64_t *generation);
@@ -280,6 +284,7 @@ struct sealbuf_put_options {
     uint32_t seals; /* 0 means SEALBUF_SEALS_IMMUTABLE */
     uint32_t mode;  /* 0 means 0600 */
     uint32_t flags; /* SEALBUF_PUBLISH_..., SEALBUF_PUT_... */
+    uint32_t group; /* with SEALBUF_PUBLISH_GROUP */
     const char *label;
     const char *const *metadata;
 };
@@ -291,10 +296,12 @@ SEALBUF_API int sealbuf_put(sealbuf_client *client, const struct sealbuf_put_opt
 struct sealbuf_get_options {
     size_t struct_size;
     const char *name;
-    uint64_t id;    /* instead of a name */
-    uint32_t owner; /* whose name, with SEALBUF_GET_OF_OWNER; else one's own */
-    uint32_t seals; /* that it must have; the library asks the kernel, not the broker's word */
-    uint32_t flags; /* SEALBUF_GET_... */
+    uint64_t id;       /* instead of a name */
+    uint32_t owner;    /* whose name, with SEALBUF_GET_OF_OWNER; else one's own */
+    uint32_t seals;    /* that it must have; the library asks the kernel, not the broker's word */
+    uint32_t flags;    /* SEALBUF_GET_... */
+    uint32_t reserved; /* 0 */
+    const char *token; /* instead of a name: what sealbuf_share has written */
 };
 #define SEALBUF_GET_OF_OWNER 0x10000u /* `owner` is set */
 
@@ -302,7 +309,8 @@ struct sealbuf_get_options {
  * Gets a buffer, with a read-only description of its own, or with SEALBUF_GET_WRITABLE the read-write one. The caller
  * owns *buffer. SEALBUF_ERR_NOT_FOUND, _DENIED, _NOT_SEALED. SEALBUF_ERR_BAD_REPLY: the kernel does not confirm that
  * the descriptor is of a file in memory, has the seals that were asked for, and is open as it was asked for; the size
- * is verified by sealbuf_buffer_map. SEALBUF_ERR_BUSY: somebody holds a lease on the file.
+ * is verified by sealbuf_buffer_map. SEALBUF_ERR_BUSY: somebody holds a lease on the file. SEALBUF_ERR_TOKEN: the token
+ * is none, or is not valid any more.
  */
 SEALBUF_API int sealbuf_get(sealbuf_client *client, sealbuf_buffer **buffer, const struct sealbuf_get_options *options);
 /* Several at once, at most 253, else -EINVAL; as sealbuf_create_many. */
@@ -329,9 +337,11 @@ struct sealbuf_info {
     uint32_t mode;
     uint32_t owner, group, creator_pid;
     uint64_t created_ns, published_ns;
+    uint64_t creator_pidfd; /* inode of the creator's pidfd, which no other process ever has; 0: not known */
     const char *name, *label;
     const char *metadata; /* KEY=VALUE pairs, each ended by a NUL byte */
     size_t metadata_size;
+    const char *creator_security; /* the creator's security label, of SELinux for example */
 };
 
 /* The value of the first pair with this key, or NULL. Points into info. */
@@ -345,6 +355,51 @@ SEALBUF_API int sealbuf_remove(sealbuf_client *client, const struct sealbuf_targ
 /* *info and its strings live until the next call on this client. SEALBUF_ERR_NOT_FOUND, _DENIED. */
 SEALBUF_API int sealbuf_stat(sealbuf_client *client, const struct sealbuf_target *target,
                              const struct sealbuf_info **info);
+
+/* ---- Tokens: sealbuf_share(3) ------------------------------------------------------------------------------------ */
+
+/* Room for a token as text: 48 hexadecimal digits and the NUL. */
+#define SEALBUF_TOKEN_TEXT 49
+
+struct sealbuf_share_options {
+    size_t struct_size;
+    const char *name;
+    uint64_t id;        /* instead of a name */
+    uint64_t expire_ms; /* for how long the token is good; 0: for as long as the buffer is there */
+    uint32_t owner;     /* with SEALBUF_GET_OF_OWNER; only root can share what is another's */
+    uint32_t uses;      /* how often it can be redeemed; 0: any number of times */
+    uint32_t flags;     /* SEALBUF_SHARE_..., SEALBUF_GET_OF_OWNER */
+    uint32_t reserved;  /* 0 */
+};
+
+/*
+ * Makes a token for a buffer of one's own: whoever has it gets the buffer, whatever the mode of its name says. It is a
+ * secret: hand it on by a way that nobody else can read, and wipe it (explicit_bzero(3)). It dies with the buffer.
+ * SEALBUF_ERR_NOT_FOUND, _DENIED, _LIMIT, _TARGET, _FLAGS.
+ */
+SEALBUF_API int sealbuf_share(sealbuf_client *client, const struct sealbuf_share_options *options,
+                              char token[SEALBUF_TOKEN_TEXT]);
+/*
+ * Gets the buffer of a token, which must have these seals; `flags` as of sealbuf_get, whose errors it has, too.
+ * SEALBUF_ERR_TOKEN: it is not valid: the text is no token (then the broker is not asked), or it was never given out,
+ * was redeemed as often as it may be, has expired, was revoked, or its buffer is gone.
+ */
+SEALBUF_API int sealbuf_redeem(sealbuf_client *client, sealbuf_buffer **buffer, const char *token, uint32_t seals,
+                               uint32_t flags);
+
+struct sealbuf_revoke_options {
+    size_t struct_size;
+    const char *token; /* this one, or: */
+    const char *name;  /* all tokens of the buffer of this name, or: */
+    uint64_t id;       /* of this id */
+    uint32_t owner;    /* with SEALBUF_GET_OF_OWNER */
+    uint32_t flags;    /* SEALBUF_GET_OF_OWNER */
+};
+
+/* Makes tokens worthless. What was got with them stays got. SEALBUF_ERR_TOKEN, _NOT_FOUND, _DENIED, _TARGET. */
+SEALBUF_API int sealbuf_revoke(sealbuf_client *client, const struct sealbuf_revoke_options *options);
+
+/* ---- Lists and figures: sealbuf_list(3) -------------------------------------------------------------------------- */
 
 struct sealbuf_list_options {
     size_t struct_size;
@@ -370,8 +425,34 @@ struct sealbuf_stats {
     uint64_t uid_names, uid_names_limit, uid_connections, uid_connections_limit;
     char version[64];
 };
-/* The broker's figures, and those of one's own uid. Set stats->struct_size first. */
+/* The broker's figures, and those of one's own uid. Set stats->struct_size first. What all uids together have and did
+   is 0 for who is no administrator. */
 SEALBUF_API int sealbuf_stats(sealbuf_client *client, struct sealbuf_stats *stats);
+
+/* What a uid holds of each resource, and how much it may hold now. UINT64_MAX in place of a limit: there is none. */
+struct sealbuf_account {
+    size_t struct_size;
+    uint32_t uid; /* SEALBUF_ALL_UIDS: all together, and what the broker allows in all */
+    uint32_t reserved;
+    uint64_t bytes, bytes_limit, buffers, buffers_limit, names, names_limit;
+    uint64_t metadata, metadata_limit; /* bytes of names, labels and metadata */
+    uint64_t tokens, tokens_limit, connections, connections_limit;
+    uint64_t requests, requests_limit, replies, replies_limit; /* that wait */
+    uint64_t queued_descriptors, queued_descriptors_limit;     /* kept for replies that wait, and for workers */
+    uint64_t in_flight, in_flight_limit;                       /* descriptors that were sent and not yet received */
+};
+
+struct sealbuf_accounts_options {
+    size_t struct_size;
+    uint32_t flags;    /* SEALBUF_ACCOUNTS_... */
+    uint32_t reserved; /* 0 */
+};
+/* Non-zero stops the listing, which then returns it. `account` lives during the call. */
+typedef int sealbuf_account_fn(const struct sealbuf_account *account, void *userdata);
+/* Calls fn with one's own account; with SEALBUF_ACCOUNTS_ALL, with those of all uids in their order, and with the sums
+   at the end. fn must not use this client. SEALBUF_ERR_DENIED: all of them are for administrators. */
+SEALBUF_API int sealbuf_accounts(sealbuf_client *client, const struct sealbuf_accounts_options *options,
+                                 sealbuf_account_fn *fn, void *userdata);
 
 /* ---- Asynchronous operations: sealbuf_dispatch(3) ---------------------------------------------------------------- */
 /*
@@ -392,7 +473,8 @@ SEALBUF_API int sealbuf_dispatch(sealbuf_client *client);
 /* poll(2) for sealbuf_events, then sealbuf_dispatch, whose result it returns; -1 waits for ever. 0 also where the time
    is up. */
 SEALBUF_API int sealbuf_wait(sealbuf_client *client, int timeout_ms);
-/* Forgets a request's callback. The request is carried out all the same, what comes back is closed. -ENOENT. */
+/* Forgets a request's callback, and the buffer that it was to adopt. The request is carried out all the same, what
+   comes back is closed. -ENOENT: there is no such request, or nothing of it to forget. */
 SEALBUF_API int sealbuf_cancel(sealbuf_client *client, int serial);
 /* Requests that have no reply yet. */
 SEALBUF_API size_t sealbuf_pending(const sealbuf_client *client);
@@ -400,7 +482,8 @@ SEALBUF_API size_t sealbuf_pending(const sealbuf_client *client);
 SEALBUF_API int sealbuf_start_ping(sealbuf_client *client, sealbuf_reply_fn *fn, void *userdata);
 SEALBUF_API int sealbuf_start_create(sealbuf_client *client, const struct sealbuf_create_options *options, size_t count,
                                      sealbuf_reply_fn *fn, void *userdata);
-/* The buffer must live until the reply; it gets its id then. */
+/* The buffer must live until the reply, or until sealbuf_cancel; it gets its id with the reply. -ETOOMANYREFS, here or
+   as the status: so many descriptors of this user are in flight that the kernel takes no more; try again later. */
 SEALBUF_API int sealbuf_start_adopt(sealbuf_client *client, sealbuf_buffer *buffer,
                                     const struct sealbuf_adopt_options *options, sealbuf_reply_fn *fn, void *userdata);
 SEALBUF_API int sealbuf_start_seal(sealbuf_client *client, uint64_t id, uint32_t seals, sealbuf_reply_fn *fn,
@@ -413,6 +496,10 @@ SEALBUF_API int sealbuf_start_get(sealbuf_client *client, const struct sealbuf_g
                                   sealbuf_reply_fn *fn, void *userdata);
 SEALBUF_API int sealbuf_start_remove(sealbuf_client *client, const struct sealbuf_target *targets, size_t count,
                                      sealbuf_reply_fn *fn, void *userdata);
+SEALBUF_API int sealbuf_start_share(sealbuf_client *client, const struct sealbuf_share_options *options, size_t count,
+                                    sealbuf_reply_fn *fn, void *userdata);
+SEALBUF_API int sealbuf_start_revoke(sealbuf_client *client, const struct sealbuf_revoke_options *options, size_t count,
+                                     sealbuf_reply_fn *fn, void *userdata);
 SEALBUF_API int sealbuf_start_stat(sealbuf_client *client, const struct sealbuf_target *targets, size_t count,
                                    sealbuf_reply_fn *fn, void *userdata);
 
@@ -421,11 +508,13 @@ SEALBUF_API int sealbuf_start_stat(sealbuf_client *client, const struct sealbuf_
 SEALBUF_API int sealbuf_reply_status(const sealbuf_reply *reply);
 /* Records: as many as were asked for, or 0 where the request as a whole failed. */
 SEALBUF_API size_t sealbuf_reply_count(const sealbuf_reply *reply);
-/* Of record i: its status; its sentence, "" where there is none; what it says of the buffer (PUBLISH and REMOVE fill in
-   id, seals and generation). */
+/* Of record i: its status; its sentence, "" where there is none; what it says of the buffer (PUBLISH, SEAL and REMOVE
+   fill in id, seals and generation; SHARE and REVOKE the id). */
 SEALBUF_API int sealbuf_reply_record_status(const sealbuf_reply *reply, size_t i);
 SEALBUF_API const char *sealbuf_reply_record_error(const sealbuf_reply *reply, size_t i);
 SEALBUF_API const struct sealbuf_info *sealbuf_reply_info(const sealbuf_reply *reply, size_t i);
+/* Writes the token that record i of a reply to SHARE has. 0; -ENOENT: it has none. */
+SEALBUF_API int sealbuf_reply_token(const sealbuf_reply *reply, size_t i, char token[SEALBUF_TOKEN_TEXT]);
 /* Takes the verified buffer out of record i; NULL where there is none, or it was taken. What is not taken is freed. */
 SEALBUF_API sealbuf_buffer *sealbuf_reply_take_buffer(sealbuf_reply *reply, size_t i);
 

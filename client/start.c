@@ -8,6 +8,7 @@
 
 #include "client.h"
 #include "seals.h"
+#include "token.h"
 
 static struct span span_of(const char *text)
 {
@@ -42,10 +43,19 @@ static int join_metadata(const char *const *metadata, char joined[SEALBUF_MAX_ME
     return 0;
 }
 
-static int abandon(struct call *call, int error)
+/* Whose name is meant, as the wire has it. */
+static uint32_t owner_of(uint32_t flags, uint32_t owner)
 {
-    free(call);
-    return error;
+    return flags & SEALBUF_GET_OF_OWNER ? owner : SEALBUF_OWNER_SELF;
+}
+
+/* Where a token is given, its bytes and a span of them; the caller wipes the bytes. 0, or -SEALBUF_ERR_TOKEN. */
+static int read_token(const char *text, char bytes[SEALBUF_TOKEN_SIZE], struct span *span)
+{
+    int r = text ? token_parse(text, bytes) : 0;
+
+    *span = (struct span){bytes, text && r == 0 ? SEALBUF_TOKEN_SIZE : 0};
+    return r;
 }
 
 static bool count_valid(size_t count)
@@ -58,6 +68,9 @@ int sealbuf_start_ping(sealbuf_client *client, sealbuf_reply_fn *fn, void *userd
     struct call *call = call_begin(client, SEALBUF_OP_PING, 0, fn, userdata);
     return call ? call_submit(client, call) : -ENOMEM;
 }
+
+/* Adds the record of the i-th element of the caller's array. On failure, a negative error, the call is gone. */
+typedef int add_fn(sealbuf_client *client, struct call *call, size_t i, const void *given);
 
 static int add_create(sealbuf_client *client, struct call *call, size_t i, const void *given)
 {
@@ -73,7 +86,7 @@ static int add_create(sealbuf_client *client, struct call *call, size_t i, const
     if (r == 0)
         r = join_metadata(options.metadata, metadata, &record.metadata);
     if (r < 0)
-        return abandon(call, r);
+        return call_abandon(client, call, r);
     record.size = options.size;
     record.seals = options.seals;
     record.flags = options.flags;
@@ -90,13 +103,14 @@ static int add_publish(sealbuf_client *client, struct call *call, const sealbuf_
     int r = OPTIONS_COPY(&options, given);
 
     if (r < 0)
-        return abandon(call, r);
+        return call_abandon(client, call, r);
     struct publish_request record = {
         .id = buffer->id,
         .seals = options.seals,
         .mode = options.mode ? options.mode : 0600,
         .flags = options.flags,
         .name = span_of(options.name),
+        .group = options.group,
     };
     return call_add(client, call, &record);
 }
@@ -104,53 +118,112 @@ static int add_publish(sealbuf_client *client, struct call *call, const sealbuf_
 static int add_get(sealbuf_client *client, struct call *call, size_t i, const void *given)
 {
     struct sealbuf_get_options options;
+    struct get_request record = {0};
+    char token[SEALBUF_TOKEN_SIZE];
     int r = OPTIONS_COPY(&options, given);
 
+    if (r == 0 && options.reserved)
+        r = -EINVAL;
+    if (r == 0)
+        r = read_token(options.token, token, &record.token);
     if (r < 0)
-        return abandon(call, r);
-    struct get_request record = {
-        .id = options.id,
-        .owner = options.flags & SEALBUF_GET_OF_OWNER ? options.owner : SEALBUF_OWNER_SELF,
-        .seals = options.seals,
-        .flags = options.flags & ~SEALBUF_GET_OF_OWNER,
-        .name = span_of(options.name),
-    };
+        return call_abandon(client, call, r);
+    record.id = options.id;
+    record.owner = owner_of(options.flags, options.owner);
+    record.seals = options.seals;
+    record.flags = options.flags & ~SEALBUF_GET_OF_OWNER;
+    record.name = span_of(options.name);
+    call->secret |= record.token.length > 0;
     call->expected[i] =
         (struct expectation){.seals = options.seals, .writable = !!(options.flags & SEALBUF_GET_WRITABLE)};
-    return call_add(client, call, &record);
+    r = call_add(client, call, &record);
+    explicit_bzero(token, sizeof(token));
+    return r;
 }
 
-static int add_target(sealbuf_client *client, struct call *call, const void *given)
+static int add_target(sealbuf_client *client, struct call *call, size_t i, const void *given)
 {
     struct sealbuf_target target;
     int r = OPTIONS_COPY(&target, given);
 
+    (void)i;
     if (r == 0 && target.flags & ~SEALBUF_GET_OF_OWNER)
         r = -SEALBUF_ERR_FLAGS;
     if (r < 0)
-        return abandon(call, r);
+        return call_abandon(client, call, r);
     struct target_request record = {
         .id = target.id,
-        .owner = target.flags & SEALBUF_GET_OF_OWNER ? target.owner : SEALBUF_OWNER_SELF,
+        .owner = owner_of(target.flags, target.owner),
         .name = span_of(target.name),
     };
     return call_add(client, call, &record);
 }
 
-int sealbuf_start_create(sealbuf_client *client, const struct sealbuf_create_options *options, size_t count,
-                         sealbuf_reply_fn *fn, void *userdata)
+static int add_share(sealbuf_client *client, struct call *call, size_t i, const void *given)
+{
+    struct sealbuf_share_options options;
+    int r = OPTIONS_COPY(&options, given);
+
+    (void)i;
+    if (r == 0 && options.reserved)
+        r = -EINVAL;
+    if (r < 0)
+        return call_abandon(client, call, r);
+    struct share_request record = {
+        .id = options.id,
+        .owner = owner_of(options.flags, options.owner),
+        .flags = options.flags & ~SEALBUF_GET_OF_OWNER,
+        .expire_ms = options.expire_ms,
+        .uses = options.uses,
+        .name = span_of(options.name),
+    };
+    return call_add(client, call, &record);
+}
+
+static int add_revoke(sealbuf_client *client, struct call *call, size_t i, const void *given)
+{
+    struct sealbuf_revoke_options options;
+    struct revoke_request record = {0};
+    char token[SEALBUF_TOKEN_SIZE];
+    int r = OPTIONS_COPY(&options, given);
+
+    (void)i;
+    if (r == 0 && options.flags & ~SEALBUF_GET_OF_OWNER)
+        r = -SEALBUF_ERR_FLAGS;
+    if (r == 0)
+        r = read_token(options.token, token, &record.token);
+    if (r < 0)
+        return call_abandon(client, call, r);
+    record.id = options.id;
+    record.owner = owner_of(options.flags, options.owner);
+    record.name = span_of(options.name);
+    call->secret |= record.token.length > 0;
+    r = call_add(client, call, &record);
+    explicit_bzero(token, sizeof(token));
+    return r;
+}
+
+/* One record for each element of an array of option structs. */
+static int start_many(sealbuf_client *client, uint16_t opcode, add_fn *add, const void *options, size_t count,
+                      sealbuf_reply_fn *fn, void *userdata)
 {
     if (!count_valid(count))
         return -EINVAL;
-    struct call *call = call_begin(client, SEALBUF_OP_CREATE, count, fn, userdata);
+    struct call *call = call_begin(client, opcode, count, fn, userdata);
     if (!call)
         return -ENOMEM;
     for (size_t i = 0; i < count; i++) {
-        int r = add_create(client, call, i, options_at(options, i));
+        int r = add(client, call, i, options_at(options, i));
         if (r < 0)
             return r;
     }
     return call_submit(client, call);
+}
+
+int sealbuf_start_create(sealbuf_client *client, const struct sealbuf_create_options *options, size_t count,
+                         sealbuf_reply_fn *fn, void *userdata)
+{
+    return start_many(client, SEALBUF_OP_CREATE, add_create, options, count, fn, userdata);
 }
 
 int sealbuf_start_adopt(sealbuf_client *client, sealbuf_buffer *buffer, const struct sealbuf_adopt_options *given,
@@ -206,43 +279,29 @@ int sealbuf_start_publish(sealbuf_client *client, sealbuf_buffer *const *buffers
 int sealbuf_start_get(sealbuf_client *client, const struct sealbuf_get_options *options, size_t count,
                       sealbuf_reply_fn *fn, void *userdata)
 {
-    if (!count_valid(count))
-        return -EINVAL;
-    struct call *call = call_begin(client, SEALBUF_OP_GET, count, fn, userdata);
-    if (!call)
-        return -ENOMEM;
-    for (size_t i = 0; i < count; i++) {
-        int r = add_get(client, call, i, options_at(options, i));
-        if (r < 0)
-            return r;
-    }
-    return call_submit(client, call);
-}
-
-static int start_targets(sealbuf_client *client, uint16_t opcode, const struct sealbuf_target *targets, size_t count,
-                         sealbuf_reply_fn *fn, void *userdata)
-{
-    if (!count_valid(count))
-        return -EINVAL;
-    struct call *call = call_begin(client, opcode, count, fn, userdata);
-    if (!call)
-        return -ENOMEM;
-    for (size_t i = 0; i < count; i++) {
-        int r = add_target(client, call, options_at(targets, i));
-        if (r < 0)
-            return r;
-    }
-    return call_submit(client, call);
+    return start_many(client, SEALBUF_OP_GET, add_get, options, count, fn, userdata);
 }
 
 int sealbuf_start_remove(sealbuf_client *client, const struct sealbuf_target *targets, size_t count,
                          sealbuf_reply_fn *fn, void *userdata)
 {
-    return start_targets(client, SEALBUF_OP_REMOVE, targets, count, fn, userdata);
+    return start_many(client, SEALBUF_OP_REMOVE, add_target, targets, count, fn, userdata);
 }
 
 int sealbuf_start_stat(sealbuf_client *client, const struct sealbuf_target *targets, size_t count, sealbuf_reply_fn *fn,
                        void *userdata)
 {
-    return start_targets(client, SEALBUF_OP_STAT, targets, count, fn, userdata);
+    return start_many(client, SEALBUF_OP_STAT, add_target, targets, count, fn, userdata);
+}
+
+int sealbuf_start_share(sealbuf_client *client, const struct sealbuf_share_options *options, size_t count,
+                        sealbuf_reply_fn *fn, void *userdata)
+{
+    return start_many(client, SEALBUF_OP_SHARE, add_share, options, count, fn, userdata);
+}
+
+int sealbuf_start_revoke(sealbuf_client *client, const struct sealbuf_revoke_options *options, size_t count,
+                         sealbuf_reply_fn *fn, void *userdata)
+{
+    return start_many(client, SEALBUF_OP_REVOKE, add_revoke, options, count, fn, userdata);
 }

@@ -17,6 +17,18 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+int64_t deadline_after(int timeout_ms)
+{
+    return timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
+}
+
+int deadline_left(int64_t deadline)
+{
+    int64_t left = deadline < 0 ? -1 : deadline - now_ms();
+
+    return deadline < 0 || left > 0 ? (int)left : 0;
+}
+
 static int wait_for_events(sealbuf_client *client, int timeout_ms)
 {
     struct pollfd waited = {.fd = client->socket, .events = (short)sealbuf_events(client)};
@@ -54,23 +66,11 @@ int client_fail(sealbuf_client *client, int error, const char *sentence)
     return error;
 }
 
-/*
- * Nothing else to do on this connection but to wait for this reply: then one recvmsg that waits, for as long as
- * SO_RCVTIMEO says, does what poll and recvmsg would do.
- */
-static int wait_in_receive(sealbuf_client *client)
-{
-    int r = client_dispatch(client, 0);
-    return r == 0 ? -SEALBUF_ERR_TIMED_OUT : r;
-}
-
 static int wait_in_poll(sealbuf_client *client, int64_t deadline)
 {
-    int64_t left = deadline < 0 ? -1 : deadline - now_ms();
+    int left = deadline_left(deadline);
+    int r = left ? wait_for_events(client, left) : 0;
 
-    if (deadline >= 0 && left <= 0)
-        return -SEALBUF_ERR_TIMED_OUT;
-    int r = wait_for_events(client, (int)left);
     if (r == 0)
         return -SEALBUF_ERR_TIMED_OUT;
     return r < 0 ? r : client_dispatch(client, MSG_DONTWAIT);
@@ -79,11 +79,17 @@ static int wait_in_poll(sealbuf_client *client, int64_t deadline)
 int wait_for(sealbuf_client *client, int serial, struct waiting *waiting)
 {
     bool alone = client->pending == 1 && STAILQ_EMPTY(&client->outbox);
-    int64_t deadline = alone || client->timeout_ms < 0 ? -1 : now_ms() + client->timeout_ms;
+    int64_t deadline = deadline_after(client->timeout_ms);
     int r = serial;
 
+    /*
+     * Nothing else to do on this connection but to wait for this reply: then one recvmsg that waits, for as long as
+     * SO_RCVTIMEO says, does what poll and recvmsg would do. A signal ends it before its time.
+     */
+    if (r >= 0 && alone)
+        r = client_dispatch(client, 0);
     while (r >= 0 && !waiting->done)
-        r = alone ? wait_in_receive(client) : wait_in_poll(client, deadline);
+        r = wait_in_poll(client, deadline);
     if (waiting->done)
         return 0;
     if (serial > 0)

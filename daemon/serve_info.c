@@ -11,10 +11,8 @@
 int serve_hello(struct request *request, const union request_record *record, union reply_record *out)
 {
     const struct hello_request *in = &record->hello;
-    uint64_t magic;
 
-    memcpy(&magic, SEALBUF_MAGIC, sizeof(magic));
-    if (in->magic != le64toh(magic))
+    if (in->magic != magic_number())
         return refuse(request, SEALBUF_ERR_HELLO, "HELLO does not carry the magic number of sealbuf");
     if (in->version_min > SEALBUF_VERSION || in->version_max < SEALBUF_VERSION)
         return refuse(request, SEALBUF_ERR_VERSION, "versions %u to %u are offered, the broker speaks %u",

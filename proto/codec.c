@@ -92,6 +92,11 @@ static void store64(uint8_t *p, uint64_t v)
     memcpy(p, &v, sizeof(v));
 }
 
+uint64_t magic_number(void)
+{
+    return load64((const uint8_t *)SEALBUF_MAGIC);
+}
+
 int header_decode(const uint8_t *message, size_t length, struct header *header)
 {
     if (length < HEADER_SIZE || length > SEALBUF_MAX_MESSAGE)

@@ -103,6 +103,10 @@ struct writer {
     size_t used, room;
 };
 
+/* The magic number of HELLO: eight bytes in order, and so, as a number, another one on machines of another byte order.
+ */
+uint64_t magic_number(void);
+
 /* Reads the header of a message that arrived whole; what it says of the length must be true. */
 int header_decode(const uint8_t *message, size_t length, struct header *header);
 void header_encode(const struct header *header, uint8_t message[HEADER_SIZE]);

@@ -38,6 +38,8 @@ static void parcel_free(struct parcel *parcel)
 {
     for (unsigned i = 0; i < parcel->count; i++)
         close_quietly(parcel->fd[i]);
+    if (parcel->message)
+        explicit_bzero(parcel->message, parcel->length); /* it may have a token in it */
     free(parcel);
 }
 
@@ -61,6 +63,7 @@ int outbox_put(struct outbox *outbox, const uint8_t *message, size_t length, str
     if (!parcel)
         return -ENOMEM;
     parcel->count = shipment->count;
+    parcel->message = NULL;
     for (unsigned i = 0; i < parcel->count; i++)
         parcel->fd[i] = -1;
     int r = duplicate_borrowed(parcel, shipment);

@@ -52,14 +52,12 @@ int packet_receive(int socket, int flags, void *buffer, size_t room, size_t *len
         .msg_control = control.bytes,
         .msg_controllen = sizeof(control.bytes),
     };
-    ssize_t n;
 
     descriptors_init(list);
-    do
-        n = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
-    while (n < 0 && errno == EINTR);
+    /* Begun again after a signal, it would wait as long as SO_RCVTIMEO says once more, and with a timer for ever. */
+    ssize_t n = recvmsg(socket, &message, flags | MSG_CMSG_CLOEXEC);
     if (n < 0)
-        return errno == EAGAIN ? PACKET_AGAIN : -errno;
+        return errno == EAGAIN || errno == EINTR ? PACKET_AGAIN : -errno;
     collect(&message, list);
     *length = (size_t)n;
     if (message.msg_flags & MSG_TRUNC)

@@ -35,7 +35,7 @@ int descriptors_take(struct descriptors *list, unsigned i);
 
 enum packet_outcome {
     PACKET_OK,       /* a message is there, whole */
-    PACKET_AGAIN,    /* nothing there now */
+    PACKET_AGAIN,    /* nothing there now; or, where it waits, the time is up, or a signal came */
     PACKET_END,      /* the other side has closed, or sent an empty message without descriptors */
     PACKET_EMPTY,    /* an empty message that carried descriptors */
     PACKET_CUT,      /* longer than the buffer */

@@ -34,18 +34,29 @@ int broker_connect(const struct options *options, sealbuf_client **client)
     return r < 0 ? report_connect(options, r) : 0;
 }
 
-int broker_get(sealbuf_client *client, const struct options *options, const char *name, sealbuf_buffer **buffer)
+size_t broker_count(const struct options *options)
+{
+    return options->has_token ? 1 : options->operand_count;
+}
+
+const char *broker_name(const struct options *options, size_t i)
+{
+    return options->has_token ? "the shared buffer" : options->operands[i];
+}
+
+int broker_get(sealbuf_client *client, const struct options *options, size_t i, sealbuf_buffer **buffer)
 {
     struct sealbuf_get_options get = {
         .struct_size = sizeof(get),
-        .name = name,
+        .name = options->has_token ? NULL : options->operands[i],
+        .token = options->has_token ? options->token : NULL,
         .owner = options->owner,
         .seals = options->require,
         .flags = SEALBUF_GET_DETAILS | (options->has_owner ? SEALBUF_GET_OF_OWNER : 0),
     };
 
     int r = sealbuf_get(client, buffer, &get);
-    return r < 0 ? report_broker(client, r, "cannot get '%s'", name) : 0;
+    return r < 0 ? report_broker(client, r, "cannot get '%s'", broker_name(options, i)) : 0;
 }
 
 struct sealbuf_target broker_target(const struct options *options, const char *name)

@@ -21,8 +21,13 @@ static inline void cleanup_buffer(sealbuf_buffer **buffer)
 
 int broker_connect(const struct options *options, sealbuf_client **client);
 
-/* The buffer of a name of --owner's, with the seals of --require. */
-int broker_get(sealbuf_client *client, const struct options *options, const char *name, sealbuf_buffer **buffer);
+/* How many buffers are meant: one for each NAME, or the one of a token. */
+size_t broker_count(const struct options *options);
+/* What reports call the i-th. */
+const char *broker_name(const struct options *options, size_t i);
+
+/* The i-th buffer: by a name of --owner's, or by the token; with the seals of --require. */
+int broker_get(sealbuf_client *client, const struct options *options, size_t i, sealbuf_buffer **buffer);
 
 /* Which name is meant, for stat and remove. */
 struct sealbuf_target broker_target(const struct options *options, const char *name);

@@ -9,12 +9,17 @@ static const struct command commands[] = {
     {"get", FOR_GET, "NAME", "write a buffer's content to standard output or a file", 1, 1, command_get},
     {"exec", FOR_EXEC, "NAME... -- COMMAND [ARGUMENT...]", "run a command that inherits buffers' descriptors", 1,
      SIZE_MAX, command_exec},
+    {"share", FOR_SHARE, "NAME", "print a token: who has it may get the buffer", 1, 1, command_share},
+    {"revoke", FOR_REVOKE, "NAME...", "make all tokens of buffers worthless, or the one of --token-file", 1, SIZE_MAX,
+     command_revoke},
     {"list", FOR_LIST, "[PREFIX]", "show the names that are published", 0, 1, command_list},
     {"stat", FOR_STAT, "NAME...", "show all that the broker knows of buffers", 1, SIZE_MAX, command_stat},
     {"remove", FOR_REMOVE, "NAME...", "unbind names; whoever has the buffer keeps it", 1, SIZE_MAX, command_remove},
-    {"stats", FOR_STATS, "", "show the broker's figures, and one's own", 0, 0, command_stats},
+    {"stats", FOR_STATS, "", "show what you have of the broker, and how much you may", 0, 0, command_stats},
     {"ping", FOR_PING, "", "measure round trips to the broker", 0, 0, command_ping},
 };
+
+const char command_names[] = "put, get, exec, share, revoke, list, stat, remove, stats or ping";
 
 const struct command *command_at(size_t n)
 {

@@ -17,7 +17,9 @@ enum command_bit {
     FOR_REMOVE = 1 << 5,
     FOR_STATS = 1 << 6,
     FOR_PING = 1 << 7,
-    FOR_ALL = (1 << 8) - 1,
+    FOR_SHARE = 1 << 8,
+    FOR_REVOKE = 1 << 9,
+    FOR_ALL = (1 << 10) - 1,
 };
 
 struct command {
@@ -28,6 +30,9 @@ struct command {
     size_t least, most; /* operands */
     int (*run)(const struct options *options);
 };
+
+/* All names, for a sentence. */
+extern const char command_names[];
 
 /* NULL where there is none of this name. */
 const struct command *command_find(const char *name);
@@ -41,6 +46,8 @@ int command_exec(const struct options *options);
 int command_list(const struct options *options);
 int command_stat(const struct options *options);
 int command_remove(const struct options *options);
+int command_share(const struct options *options);
+int command_revoke(const struct options *options);
 int command_stats(const struct options *options);
 int command_ping(const struct options *options);
 

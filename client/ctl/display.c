@@ -10,9 +10,16 @@
 
 #include "report.h"
 
+/* Characters that have a terminal show what follows in another order than it is in: Bidi_Control of Unicode. */
+static bool reorders(uint32_t code)
+{
+    return code == 0x061c || code == 0x200e || code == 0x200f || (code >= 0x202a && code <= 0x202e) ||
+           (code >= 0x2066 && code <= 0x2069);
+}
+
 /*
- * The length of the UTF-8 character at p, or 0 where a terminal must not see it: a control character (C0, DEL, C1),
- * or bytes that are none. The locale is not asked: names are UTF-8 everywhere.
+ * The length of the UTF-8 character at p, or 0 where a terminal must not see it: a control character (C0, DEL, C1, or
+ * of the direction of writing), or bytes that are none. The locale is not asked: names are UTF-8 everywhere.
  */
 static size_t printable_length(const unsigned char *p)
 {
@@ -28,7 +35,7 @@ static size_t printable_length(const unsigned char *p)
         code = code << 6 | (p[i] & 0x3fu);
     }
     bool surrogate = code >= 0xd800 && code <= 0xdfff;
-    return code < least[length] || code > 0x10ffff || surrogate ? 0 : length;
+    return code < least[length] || code > 0x10ffff || surrogate || reorders(code) ? 0 : length;
 }
 
 char *display_harmless(const char *text)

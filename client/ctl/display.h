@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Text for people: nothing that comes from a name, a label, metadata or a broker reaches the terminal as a control
- * character, and numbers come in the units that one reads.
+ * character, those of the direction of writing included, and numbers come in the units that one reads.
  */
 #ifndef CTL_DISPLAY_H
 #define CTL_DISPLAY_H

@@ -38,7 +38,7 @@ static size_t placeholder(const struct options *options, const char *text, size_
 /* With several NAMEs, `{}` would be a guess. */
 static int check_placeholders(const struct options *options)
 {
-    if (options->operand_count == 1)
+    if (broker_count(options) == 1)
         return 0;
     for (char **argument = options->program; *argument; argument++)
         if (strstr(*argument, "{}"))
@@ -69,18 +69,18 @@ static char *substitute(const struct options *options, const char *argument, con
     return text;
 }
 
-static int inherit(sealbuf_client *client, const struct options *options, const char *name, json_t *array, int *fd)
+static int inherit(sealbuf_client *client, const struct options *options, size_t i, json_t *array, int *fd)
 {
     CLEANUP(cleanup_buffer)
     sealbuf_buffer *buffer = NULL;
 
-    int r = broker_get(client, options, name, &buffer);
+    int r = broker_get(client, options, i, &buffer);
     if (r)
         return r;
     json_t *object = output_details(sealbuf_buffer_info(buffer));
     *fd = sealbuf_buffer_take_fd(take_pointer(buffer));
     if (fcntl(*fd, F_SETFD, 0) < 0)
-        return report_system(errno, "", "cannot hand '%s' on", name);
+        return report_system(errno, "", "cannot hand '%s' on", broker_name(options, i));
     json_object_set_new(object, "fd", json_integer(*fd));
     json_array_append_new(array, object);
     return 0;
@@ -94,8 +94,8 @@ static int inherit_all(const struct options *options, int *fds)
     json_t *array = json_array();
 
     int r = broker_connect(options, &client);
-    for (size_t i = 0; i < options->operand_count && !r; i++)
-        r = inherit(client, options, options->operands[i], array, &fds[i]);
+    for (size_t i = 0; i < broker_count(options) && !r; i++)
+        r = inherit(client, options, i, array, &fds[i]);
     /* Standard output is the command's. */
     return r || !options->json ? r : output_json(stderr, json_incref(array));
 }
@@ -129,7 +129,7 @@ int command_exec(const struct options *options)
         count++;
     assert(count > 0); /* or options_parse would have refused it */
     CLEANUP(cleanup_free)
-    int *fds = calloc(options->operand_count, sizeof(*fds));
+    int *fds = calloc(broker_count(options), sizeof(*fds));
     CLEANUP(cleanup_free)
     char **arguments = calloc(count + 1, sizeof(*arguments));
     if (!fds || !arguments)

@@ -55,7 +55,7 @@ static int empty(const sealbuf_buffer *buffer, const struct sink *sink, const ch
 
 int command_get(const struct options *options)
 {
-    const char *name = options->operands[0];
+    const char *name = broker_name(options, 0);
     CLEANUP(cleanup_client)
     sealbuf_client *client = NULL;
     CLEANUP(cleanup_buffer)
@@ -63,11 +63,12 @@ int command_get(const struct options *options)
     CLEANUP(sink_close)
     struct sink sink = {.fd = -1};
 
+    /* The sink first: a buffer that one takes by getting it must not be lost because there is no place for it. */
     int r = broker_connect(options, &client);
     if (!r)
-        r = broker_get(client, options, name, &buffer);
-    if (!r)
         r = sink_open(&sink, options->output);
+    if (!r)
+        r = broker_get(client, options, 0, &buffer);
     if (!r)
         r = empty(buffer, &sink, name);
     if (!r)

@@ -20,7 +20,7 @@ static int add_row(const struct sealbuf_info *info, void *userdata)
             table_add(table, "%s", *header);
     table_add(table, "%s", display_bytes(info->size, size));
     table_add(table, "%s", sealbuf_seals_format(info->seals, seals));
-    table_add(table, "%04o", info->mode);
+    table_add(table, "%04o%s", info->mode, info->flags & SEALBUF_INFO_TAKE ? "+take" : "");
     table_add(table, "%s", display_user(info->owner, user));
     table_add(table, "%s", display_time(info->published_ns, time));
     table_add(table, "%s", info->name);

@@ -92,6 +92,50 @@ static int take_count(struct options *options, const char *value)
     return value_count("--count", value, &options->count);
 }
 
+static int take_group(struct options *options, const char *value)
+{
+    options->has_group = true;
+    return value_group("--group", value, &options->group);
+}
+
+static int take_take(struct options *options, const char *value)
+{
+    (void)value;
+    options->take = true;
+    return 0;
+}
+
+static int take_uses(struct options *options, const char *value)
+{
+    return value_uses("--uses", value, &options->uses);
+}
+
+static int take_expire(struct options *options, const char *value)
+{
+    return value_duration("--expire", value, &options->expire_ms);
+}
+
+static int take_writable(struct options *options, const char *value)
+{
+    (void)value;
+    options->writable = true;
+    return 0;
+}
+
+static int take_token(struct options *options, const char *value)
+{
+    options->has_token = true;
+    return value_token("--token", value, options->token);
+}
+
+/* It is read when all else is known to be right. */
+static int take_token_file(struct options *options, const char *value)
+{
+    options->has_token = true;
+    options->token_file = value;
+    return 0;
+}
+
 static int take_help(struct options *options, const char *value)
 {
     (void)value;
@@ -111,12 +155,22 @@ static const struct option_row rows[OPTION_ROWS] = {
     {"mode", "MODE", FOR_PUT, 0, "who may get it: permission bits in octal [0600]", take_mode},
     {"label", "TEXT", FOR_PUT, 0, "what /proc shows; anybody can read it", take_label},
     {"meta", "KEY=VALUE", FOR_PUT, 0, "metadata; may be repeated", take_meta},
+    {"group", "GROUP", FOR_PUT, 0, "whose the middle digit of --mode is: a name or gid [yours]", take_group},
     {"replace", NULL, FOR_PUT, 0, "take the name over from the buffer that has it", take_replace},
+    {"take", NULL, FOR_PUT | FOR_SHARE, 0, "who gets it takes it: it is gone from the broker", take_take},
+    {"uses", "N", FOR_SHARE, 0, "how often the token can be redeemed [any number of times]", take_uses},
+    {"expire", "DURATION", FOR_SHARE, 0, "for how long it is good, such as 30s, 5min or 2h [as the buffer]",
+     take_expire},
+    {"writable", NULL, FOR_SHARE, 0, "it is good for writing, too", take_writable},
+    {"token", "TOKEN", FOR_GET | FOR_EXEC | FOR_REVOKE, 0, "a token in place of NAME; everybody sees it in ps(1)",
+     take_token},
+    {"token-file", "FILE", FOR_GET | FOR_EXEC | FOR_REVOKE, 0, "the file that has the token; - is standard input",
+     take_token_file},
     {"output", "FILE", FOR_GET, 'o', "write to this file, all of it or nothing", take_output},
-    {"owner", "USER", FOR_GET | FOR_EXEC | FOR_LIST | FOR_STAT | FOR_REMOVE, 0,
+    {"owner", "USER", FOR_GET | FOR_EXEC | FOR_LIST | FOR_STAT | FOR_REMOVE | FOR_SHARE | FOR_REVOKE, 0,
      "whose name it is: a user's name or uid [yourself]", take_owner},
     {"require", "LIST", FOR_GET | FOR_EXEC, 0, "the seals that it must have [immutable]", take_require},
-    {"all", NULL, FOR_LIST, 0, "the names of all owners, as far as you may read them", take_all},
+    {"all", NULL, FOR_LIST | FOR_STATS, 0, "the names, or accounts, of all users, as far as you may", take_all},
     {"count", "N", FOR_PING, 0, "round trips [1]", take_count},
     {"socket", "PATH", FOR_ALL, 's', "where the broker listens [$SEALBUF_SOCKET, or its usual places]", take_socket},
     {"json", NULL, FOR_ALL, 0, "print JSON", take_json},
@@ -156,7 +210,7 @@ void options_print(const struct command *command)
             snprintf(letter, sizeof(letter), "-%c, ", row->letter);
         snprintf(text, sizeof(text), "%s--%s%s%s", letter, row->name, row->argument ? " " : "",
                  row->argument ? row->argument : "");
-        printf("  %-20s  ", text);
+        printf("  %-21s  ", text);
         if (!command)
             print_commands(row);
         printf("%s\n", row->help);

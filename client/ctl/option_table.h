@@ -8,7 +8,7 @@
 struct command;
 struct options;
 
-#define OPTION_ROWS 14
+#define OPTION_ROWS 21
 
 struct option_row {
     const char *name;

@@ -10,6 +10,7 @@
 #include "command.h"
 #include "option_table.h"
 #include "report.h"
+#include "values.h"
 
 /* What getopt_long(3) returns for row i: out of the way of letters and of its own 1, '?' and ':'. */
 #define ROW_VALUE 1000
@@ -95,33 +96,50 @@ static int find_command(struct options *options)
     if (options->operand_count == 0)
         return options->help || options->version
                    ? 0
-                   : report_usage("a command is missing: put, get, exec, list, stat, remove, stats or ping; "
-                                  "see 'sealbufctl --help'");
+                   : report_usage("a command is missing: %s; see 'sealbufctl --help'", command_names);
     options->command = command_find(options->operands[0]);
     if (!options->command)
-        return report_usage("there is no command '%s'; the commands are put, get, exec, list, stat, remove, stats "
-                            "and ping",
-                            options->operands[0]);
+        return report_usage("there is no command '%s'; give one of %s", options->operands[0], command_names);
     options->operand_count--;
     memmove(options->operands, options->operands + 1, options->operand_count * sizeof(char *));
     return 0;
 }
 
-/* `--` separates exec's command from its names; elsewhere it only says that no option follows. */
+/*
+ * `--` separates exec's command from its NAMEs. Elsewhere, and where exec has none before it, it only says that no
+ * option follows; exec's NAMEs then end at another one.
+ */
 static void join_operands(struct options *options)
 {
-    if (options->command->bit == FOR_EXEC || !options->program)
+    bool exec = options->command->bit == FOR_EXEC;
+
+    if (!options->program || (exec && (options->operand_count > 0 || options->has_token)))
         return;
-    while (*options->program)
+    while (*options->program && !(exec && strcmp(*options->program, "--") == 0))
         options->operands[options->operand_count++] = *options->program++;
-    options->program = NULL;
+    options->program = *options->program ? options->program + 1 : NULL;
+}
+
+/* A token is in place of all NAMEs. */
+static int check_token(const struct options *options)
+{
+    if (options->operand_count > 0)
+        return report_usage("a token says which buffer is meant; leave out '%s'", options->operands[0]);
+    if (options->token[0] && options->token_file)
+        return report_usage("--token and --token-file contradict each other; leave one of them out");
+    if (options->has_owner)
+        return report_usage("--owner says whose name is meant, and a token has no name; leave one of them out");
+    return 0;
 }
 
 static int check_operands(const struct options *options)
 {
     const struct command *command = options->command;
 
-    if (options->operand_count < command->least)
+    int r = options->has_token ? check_token(options) : 0;
+    if (r)
+        return r;
+    if (options->operand_count < command->least && !options->has_token)
         return report_usage("%s needs a NAME; use: sealbufctl %s %s", command->name, command->name, command->synopsis);
     if (options->operand_count > command->most)
         return report_usage("%s does not take '%s'; use: sealbufctl %s%s%s", command->name,
@@ -145,6 +163,8 @@ static int check_options(const struct options *options, unsigned given)
                                 options->command->name);
     if (options->all && options->has_owner)
         return report_usage("--all and --owner contradict each other; leave one of them out");
+    if (options->has_group && !(options->mode & 060))
+        return report_usage("--group: mode %04o gives a group nothing; give --mode 0640, for example", options->mode);
     return 0;
 }
 
@@ -168,11 +188,16 @@ int options_parse(struct options *options, int argc, char **argv)
         return r;
     join_operands(options);
     r = check_options(options, given);
-    return r ? r : check_operands(options);
+    if (!r)
+        r = check_operands(options);
+    if (!r && options->token_file)
+        r = value_token_file("--token-file", options->token_file, options->token);
+    return r;
 }
 
 void options_free(struct options *options)
 {
     free(options->operands);
     free(options->metadata);
+    explicit_bzero(options->token, sizeof(options->token));
 }

@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <sealbuf.h>
+
 struct command;
 
 struct options {
@@ -20,12 +22,21 @@ struct options {
     bool json;
     bool all;
     bool replace;
+    bool take;
+    bool writable;
     bool has_owner;
     uint32_t owner;
+    bool has_group;
+    uint32_t group;
     uint32_t seals;   /* that put applies */
     uint32_t require; /* that get and exec insist on */
     uint32_t mode;
     unsigned count;
+    uint32_t uses;      /* 0: any number */
+    uint64_t expire_ms; /* 0: never */
+    bool has_token;
+    char token[SEALBUF_TOKEN_TEXT];
+    const char *token_file;
     const char *output;
     const char *label;
     const char **metadata; /* KEY=VALUE, NULL at the end */
@@ -36,7 +47,7 @@ struct options {
     char **program; /* behind `--`, for exec; points into argv, NULL at the end */
 };
 
-/* 0, or STATUS_USAGE, reported. Free the options in both cases. */
+/* 0, or an exit status, reported. Free the options in both cases. */
 int options_parse(struct options *options, int argc, char **argv);
 void options_free(struct options *options);
 

@@ -83,30 +83,37 @@ static json_t *mode_text(uint32_t mode)
     return json_string(text);
 }
 
+/* null where the broker does not know. */
+static json_t *pidfd(const struct sealbuf_info *info)
+{
+    return info->creator_pidfd ? output_number(info->creator_pidfd) : json_null();
+}
+
 /* Who and when: apart, because one json_pack of all of it nobody could read. */
 static int add_origin(json_t *object, const struct sealbuf_info *info)
 {
     char user[DISPLAY_SIZE];
     CLEANUP(json_decrefp)
     json_t *origin =
-        json_pack("{s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:o}", "owner", (json_int_t)info->owner, "owner_name",
+        json_pack("{s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "owner", (json_int_t)info->owner, "owner_name",
                   output_text(display_user(info->owner, user)), "group", (json_int_t)info->group, "creator_pid",
                   (json_int_t)info->creator_pid, "created", output_time(info->created_ns), "created_ns",
                   output_number(info->created_ns), "published", output_time(info->published_ns), "published_ns",
-                  output_number(info->published_ns));
+                  output_number(info->published_ns), "creator_pidfd", pidfd(info), "creator_security",
+                  output_text(info->creator_security));
 
     return origin ? json_object_update(object, origin) : -1;
 }
 
 json_t *output_info(const struct sealbuf_info *info)
 {
-    json_t *object =
-        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:b, s:b, s:b}", "name", output_text(info->name), "id",
-                  output_number(info->id), "generation", output_number(info->generation), "size",
-                  output_number(info->size), "allocated", output_number(info->allocated), "seals",
-                  output_seals(info->seals), "seals_raw", (json_int_t)info->seals, "mode", mode_text(info->mode),
-                  "label", output_text(info->label), "adopted", !!(info->flags & SEALBUF_INFO_ADOPTED), "executable",
-                  !!(info->flags & SEALBUF_INFO_EXECUTABLE), "huge", !!(info->flags & SEALBUF_INFO_HUGE));
+    json_t *object = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:b, s:b, s:b, s:b}", "name", output_text(info->name), "id",
+        output_number(info->id), "generation", output_number(info->generation), "size", output_number(info->size),
+        "allocated", output_number(info->allocated), "seals", output_seals(info->seals), "seals_raw",
+        (json_int_t)info->seals, "mode", mode_text(info->mode), "label", output_text(info->label), "adopted",
+        !!(info->flags & SEALBUF_INFO_ADOPTED), "executable", !!(info->flags & SEALBUF_INFO_EXECUTABLE), "huge",
+        !!(info->flags & SEALBUF_INFO_HUGE), "take", !!(info->flags & SEALBUF_INFO_TAKE));
 
     if (!object || add_origin(object, info) == 0)
         return object;

@@ -15,6 +15,7 @@ static enum exit_status status_of(int error)
     case SEALBUF_ERR_NOT_FOUND:
         return STATUS_NOT_FOUND;
     case SEALBUF_ERR_DENIED:
+    case SEALBUF_ERR_TOKEN:
         return STATUS_DENIED;
     case SEALBUF_ERR_UNREACHABLE:
     case SEALBUF_ERR_DISCONNECTED:

@@ -6,9 +6,9 @@
 #include "broker.h"
 #include "command.h"
 #include "display.h"
+#include "each.h"
 #include "options.h"
 #include "output.h"
-#include "report.h"
 #include "table.h"
 
 #define ROW(table, name, ...) (table_add(table, "%s", name ":"), table_add(table, __VA_ARGS__))
@@ -39,7 +39,11 @@ static int print_text(const struct sealbuf_info *info)
     ROW(&table, "Kind", "%s%s%s", info->flags & SEALBUF_INFO_ADOPTED ? "adopted" : "created",
         info->flags & SEALBUF_INFO_EXECUTABLE ? ", executable" : "",
         info->flags & SEALBUF_INFO_HUGE ? ", huge pages" : "");
+    if (info->flags & SEALBUF_INFO_TAKE)
+        ROW(&table, "Hand-over", "whoever gets it by this name takes it");
     ROW(&table, "Created", "%s by process %u", display_time(info->created_ns, text), info->creator_pid);
+    if (*info->creator_security)
+        ROW(&table, "Security", "%s", info->creator_security);
     ROW(&table, "Published", "%s", display_time(info->published_ns, text));
     if (*info->label)
         ROW(&table, "Label", "%s", info->label);
@@ -47,18 +51,16 @@ static int print_text(const struct sealbuf_info *info)
     return table_print(&table);
 }
 
-static int stat_name(sealbuf_client *client, const struct options *options, const char *name, json_t *array)
+static int stat_name(sealbuf_client *client, const struct options *options, const char *name, json_t **object)
 {
     struct sealbuf_target target = broker_target(options, name);
     const struct sealbuf_info *info;
-
     int r = sealbuf_stat(client, &target, &info);
-    if (r < 0) {
-        json_array_append_new(array, output_error(name, r));
-        return report_broker(client, r, "cannot stat '%s'", name);
-    }
+
+    if (r < 0)
+        return r;
     if (options->json) {
-        json_array_append_new(array, output_details(info));
+        *object = output_details(info);
         return 0;
     }
     if (name != options->operands[0])
@@ -68,19 +70,5 @@ static int stat_name(sealbuf_client *client, const struct options *options, cons
 
 int command_stat(const struct options *options)
 {
-    CLEANUP(cleanup_client)
-    sealbuf_client *client = NULL;
-    CLEANUP(json_decrefp)
-    json_t *array = json_array();
-
-    int status = broker_connect(options, &client);
-    if (status)
-        return status;
-    for (size_t i = 0; i < options->operand_count; i++) {
-        int r = stat_name(client, options, options->operands[i], array);
-        status = status ? status : r;
-    }
-    if (options->json)
-        output_json(stdout, json_incref(array));
-    return status;
+    return each_name(options, "stat", stat_name);
 }

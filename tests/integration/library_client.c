@@ -525,6 +525,28 @@ START_TEST(stats_of_an_older_program)
 }
 END_TEST
 
+/* What it knows and we do not is 0; what is beyond its struct is its own. */
+START_TEST(stats_of_a_newer_program)
+{
+    struct {
+        struct sealbuf_stats known;
+        uint64_t newer[4], beyond;
+    } stats;
+
+    memset(&stats, 0x5a, sizeof(stats));
+    stats.known.struct_size = offsetof(__typeof__(stats), beyond);
+    ck_assert_int_eq(sealbuf_stats(client, &stats.known), 0);
+    ck_assert_uint_eq(stats.known.struct_size, offsetof(__typeof__(stats), beyond));
+    ck_assert_uint_eq(stats.known.pid, (uint32_t)broker.pid);
+    ck_assert_uint_eq(stats.known.uid_connections, 1);
+    for (int i = 0; i < COUNT(stats.newer); i++)
+        ck_assert_uint_eq(stats.newer[i], 0);
+    ck_assert_uint_eq(stats.beyond, 0x5a5a5a5a5a5a5a5aull);
+    stats.known.struct_size = 1000000; /* was not set */
+    ck_assert_int_eq(sealbuf_stats(client, &stats.known), -EINVAL);
+}
+END_TEST
+
 /* ---- Lifetime and limits ----------------------------------------------------------------------------------------- */
 
 START_TEST(unpublished_end_with_their_connection)
@@ -633,6 +655,7 @@ int main(void)
     tcase_add_test(tell, lists_page_by_page);
     tcase_add_test(tell, stats_count);
     tcase_add_test(tell, stats_of_an_older_program);
+    tcase_add_test(tell, stats_of_a_newer_program);
     tcase_add_test(tell, unpublished_end_with_their_connection);
     tcase_add_loop_test(limit, limits_are_named, 0, COUNT(limits));
     tcase_add_test(limit, names_and_sizes_have_limits);

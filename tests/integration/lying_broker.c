@@ -89,6 +89,28 @@ START_TEST(get)
 }
 END_TEST
 
+/* A token is no reason to believe more. */
+START_TEST(redeem)
+{
+    static const char token[] = "0123456789abcdef0123456789abcdef0123456789abcdef";
+    const struct lie *lie = &lies[_i];
+    sealbuf_buffer *buffer = untouched;
+    spoil_fn *spoil = lie->spoil;
+    struct fake fake;
+
+    fake_start(&fake, spoil_second_message, &spoil);
+    sealbuf_client *client = connect_to(&fake);
+    int r = sealbuf_redeem(client, &buffer, token, IMMUTABLE, 0);
+    ck_assert_msg(r == lie->expected || r == BAD_REPLY, "%s: %s", lie->name, sealbuf_error_name(r));
+    if (r == 0)
+        check_mapping(buffer, lie->expected_of_map, lie->name);
+    else
+        ck_assert_ptr_eq(buffer, untouched);
+    sealbuf_disconnect(client);
+    fake_stop(&fake);
+}
+END_TEST
+
 /* Whoever requires no seals gets what there is: but is not told of seals that are not there, and maps nothing that may
    shrink. */
 static const struct {
@@ -290,6 +312,136 @@ START_TEST(in_flight)
 }
 END_TEST
 
+/* ---- SHARE ------------------------------------------------------------------------------------------------------- */
+
+#define TOKEN_BYTES "0123456789abcdefghijklmn"
+
+static void answer_share(int socket, struct answer *answer, const struct token_record *record)
+{
+    answer_add(answer, &token_record_schema, record);
+    answer_finish(answer);
+    answer_send(socket, answer);
+}
+
+static void a_token(int socket, struct answer *answer)
+{
+    answer_share(socket, answer, &(struct token_record){.id = 7, .token = SPAN(TOKEN_BYTES)});
+}
+
+static void a_short_token(int socket, struct answer *answer)
+{
+    answer_share(socket, answer, &(struct token_record){.id = 7, .token = {TOKEN_BYTES, SEALBUF_TOKEN_SIZE - 1}});
+}
+
+static void a_long_token(int socket, struct answer *answer)
+{
+    uint32_t more = SEALBUF_TOKEN_SIZE + 1;
+    const struct field *token = NULL;
+
+    for (unsigned i = 0; i < token_record_schema.count; i++)
+        if (token_record_schema.fields[i].kind == FIELD_TOKEN)
+            token = &token_record_schema.fields[i];
+    CHILD_CHECK(token);
+    answer_add(answer, &token_record_schema, &(struct token_record){.token = SPAN(TOKEN_BYTES), .text = SPAN("x")});
+    answer_finish(answer);
+    memcpy(answer->message + HEADER_SIZE + RECORD_HEADER_SIZE + token->offset, &more, sizeof(more));
+    answer_send(socket, answer);
+}
+
+static void no_token(int socket, struct answer *answer)
+{
+    answer_share(socket, answer, &(struct token_record){.id = 7});
+}
+
+static void a_token_and_a_failure(int socket, struct answer *answer)
+{
+    answer_share(socket, answer, &(struct token_record){.status = SEALBUF_ERR_LIMIT, .token = SPAN(TOKEN_BYTES)});
+}
+
+static void a_failure(int socket, struct answer *answer)
+{
+    answer_share(socket, answer, &(struct token_record){.status = SEALBUF_ERR_LIMIT, .text = SPAN("too many tokens")});
+}
+
+static void a_token_with_a_descriptor(int socket, struct answer *answer)
+{
+    answer_attach(answer, good_fd());
+    a_token(socket, answer);
+}
+
+static void two_tokens(int socket, struct answer *answer)
+{
+    answer_add(answer, &token_record_schema, &(struct token_record){.token = SPAN(TOKEN_BYTES)});
+    a_token(socket, answer);
+}
+
+static const struct {
+    spoil_fn *spoil;
+    int expected;
+} shares[] = {
+    {a_token, 0},
+    {a_short_token, BAD_REPLY},
+    {a_long_token, BAD_REPLY},
+    {no_token, BAD_REPLY},
+    {a_token_and_a_failure, BAD_REPLY},
+    {a_failure, -SEALBUF_ERR_LIMIT},
+    {a_token_with_a_descriptor, BAD_REPLY},
+    {two_tokens, BAD_REPLY},
+    {no_record, BAD_REPLY},
+    {no_lie, BAD_REPLY},
+    {garbage, BAD_REPLY},
+};
+
+START_TEST(share)
+{
+    char token[SEALBUF_TOKEN_TEXT] = "untouched";
+    spoil_fn *spoil = shares[_i].spoil;
+    struct fake fake;
+
+    fake_start(&fake, spoil_second_message, &spoil);
+    sealbuf_client *client = connect_to(&fake);
+    int r = sealbuf_share(client, OPTIONS(sealbuf_share_options, .name = "x"), token);
+    ck_assert_msg(r == shares[_i].expected, "share: %s", sealbuf_error_name(r));
+    ck_assert_str_eq(token, r ? "untouched" : "303132333435363738396162636465666768696a6b6c6d6e");
+    if (r == BAD_REPLY)
+        assert_broken(client, r);
+    sealbuf_disconnect(client);
+    fake_stop(&fake);
+}
+END_TEST
+
+/* ---- STAT -------------------------------------------------------------------------------------------------------- */
+
+static void a_creator(int socket, struct answer *answer)
+{
+    struct buffer_record record = {.id = 7,
+                                   .creator_pid = 99,
+                                   .creator_pidfd = 0x123456789abcdef0,
+                                   .creator_security = SPAN("user_u:user_r:user_t:s0")};
+
+    answer_add(answer, &buffer_record_schema, &record);
+    answer_finish(answer);
+    answer_send(socket, answer);
+}
+
+/* What a broker tells of who created a buffer, handed on as it is, whatever this kernel has. */
+START_TEST(creator)
+{
+    const struct sealbuf_info *info;
+    spoil_fn *spoil = a_creator;
+    struct fake fake;
+
+    fake_start(&fake, spoil_second_message, &spoil);
+    sealbuf_client *client = connect_to(&fake);
+    ck_assert_int_eq(sealbuf_stat(client, OPTIONS(sealbuf_target, .id = 7), &info), 0);
+    ck_assert_uint_eq(info->creator_pid, 99);
+    ck_assert_uint_eq(info->creator_pidfd, 0x123456789abcdef0);
+    ck_assert_str_eq(info->creator_security, "user_u:user_r:user_t:s0");
+    sealbuf_disconnect(client);
+    fake_stop(&fake);
+}
+END_TEST
+
 /* ---- HELLO ------------------------------------------------------------------------------------------------------- */
 
 static void hello_of_version_2(int socket, struct answer *answer)
@@ -363,10 +515,13 @@ int main(void)
     TCase *of_get = harness_tcase(suite, "get"), *others = harness_tcase(suite, "others");
 
     tcase_add_loop_test(of_get, get, 0, lies_count);
+    tcase_add_loop_test(of_get, redeem, 0, lies_count);
     tcase_add_loop_test(of_get, get_without_required_seals, 0, 3);
     tcase_add_test(of_get, get_many);
     tcase_add_loop_test(harness_tcase(suite, "create"), create, 0, COUNT(creations));
+    tcase_add_loop_test(harness_tcase(suite, "share"), share, 0, COUNT(shares));
     tcase_add_loop_test(others, ping, 0, 3);
+    tcase_add_test(others, creator);
     tcase_add_test(others, in_flight);
     tcase_add_loop_test(harness_tcase(suite, "hello"), hello, 0, COUNT(hellos));
     return harness_run(suite);

@@ -97,6 +97,65 @@ START_TEST(pages_without_end)
 }
 END_TEST
 
+/* ---- ACCOUNTS ---------------------------------------------------------------------------------------------------- */
+
+/* What each page has: uids, the last one 0. */
+static const struct accounts_lie {
+    const char *name;
+    uint32_t flags;
+    int expected;
+    uint32_t page[4];
+} accounts_lies[] = {
+    {"own account", 0, 0, {5}},
+    {"nothing", 0, BAD_REPLY, {0}},
+    {"two where there is one", 0, BAD_REPLY, {5, 6}},
+    {"the sums alone", SEALBUF_ACCOUNTS_ALL, 0, {SEALBUF_ALL_UIDS}},
+    {"some, and the sums", SEALBUF_ACCOUNTS_ALL, 0, {5, 6, SEALBUF_ALL_UIDS}},
+    {"nothing of all", SEALBUF_ACCOUNTS_ALL, BAD_REPLY, {0}},
+    {"the same page again and again", SEALBUF_ACCOUNTS_ALL, BAD_REPLY, {5, 6}},
+    {"one twice", SEALBUF_ACCOUNTS_ALL, BAD_REPLY, {5, 5, SEALBUF_ALL_UIDS}},
+    {"backwards", SEALBUF_ACCOUNTS_ALL, BAD_REPLY, {6, 5, SEALBUF_ALL_UIDS}},
+    {"some behind the sums", SEALBUF_ACCOUNTS_ALL, BAD_REPLY, {SEALBUF_ALL_UIDS, 5}},
+};
+
+static void answer_accounts(int socket, void *argument)
+{
+    const struct accounts_lie *lie = argument;
+    struct header request;
+
+    fake_greet(socket);
+    for (unsigned n = 0; n < PATIENCE && fake_receive(socket, &request); n++) {
+        answer_begin(&answer, &request);
+        for (int i = 0; i < COUNT(lie->page) && lie->page[i]; i++)
+            answer_add(&answer, &account_record_schema,
+                       &(struct account_record){.uid = lie->page[i], .bytes = 7, .in_flight_limit = UINT64_MAX});
+        answer_finish(&answer);
+        answer_send(socket, &answer);
+    }
+}
+
+static int check_account(const struct sealbuf_account *account, void *userdata)
+{
+    ck_assert_uint_eq(account->bytes, 7);
+    ck_assert_uint_eq(account->in_flight_limit, UINT64_MAX);
+    return --*(int *)userdata ? 0 : 42; /* for ever is longer than that */
+}
+
+START_TEST(accounts)
+{
+    struct accounts_lie lie = accounts_lies[_i];
+    struct fake fake;
+    int most = 100;
+
+    fake_start(&fake, answer_accounts, &lie);
+    sealbuf_client *client = connect_to(&fake);
+    int r = sealbuf_accounts(client, OPTIONS(sealbuf_accounts_options, .flags = lie.flags), check_account, &most);
+    ck_assert_msg(r == lie.expected, "%s: %s", lie.name, sealbuf_error_name(r));
+    sealbuf_disconnect(client);
+    fake_stop(&fake);
+}
+END_TEST
+
 /* ---- Bits -------------------------------------------------------------------------------------------------------- */
 
 static void answer_with_a_buffer(const struct header *request)
@@ -234,6 +293,7 @@ int main(void)
 
     tcase_add_loop_test(pages, pages_that_lead_nowhere, 0, 4);
     tcase_add_test(pages, pages_without_end);
+    tcase_add_loop_test(pages, accounts, 0, COUNT(accounts_lies));
     tcase_add_test(others, flipped_bits);
     tcase_add_test(others, figures);
     return harness_run(suite);

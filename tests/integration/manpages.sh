@@ -6,34 +6,10 @@
 # names exists. (The keys and defaults of sealbufd.conf(5) are for config.py.)
 #
 # TAP on standard output. Wants in the environment: SEALBUFD, SEALBUFCTL, top_srcdir, top_builddir.
-set -u
-
-: "${top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}" "${top_builddir:=$top_srcdir}"
-: "${SEALBUFD:=$top_builddir/sealbufd}" "${SEALBUFCTL:=$top_builddir/sealbufctl}"
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/../tap.sh"
 docs=$top_srcdir/docs
 header=$top_srcdir/client/sealbuf.h
-work=$(mktemp -d "${TMPDIR:-/tmp}/sealbuf-manpages.XXXXXX") || exit 1
-number=0 failures=0
-trap 'rm -rf "$work"' EXIT
-
-# test_case NAME COMMAND...: ok where the command succeeds; what it printed is shown where it does not.
-test_case() {
-    local name=$1
-    shift
-    number=$((number + 1))
-    if "$@" >"$work/output" 2>&1; then
-        echo "ok $number - $name"
-    else
-        echo "not ok $number - $name"
-        sed 's/^/# /' "$work/output"
-        failures=$((failures + 1))
-    fi
-}
-
-skip() {
-    number=$((number + 1))
-    echo "ok $number - $1 # SKIP $2"
-}
 
 # page NAME: as text, a paragraph a line, without overstriking.
 page() {
@@ -174,25 +150,24 @@ tests_of_promises() {
     return "$wrong"
 }
 
-test_case "every public function is in exactly one page" every_function_in_one_page
-test_case "the synopses are those of sealbuf.h" synopses_as_in_the_header
-test_case "no page has a function that there is not" no_function_that_there_is_not
-test_case "sealbuf-errors.7 has every code with its number" errors_as_in_the_header
-test_case "the tests that security.md names are there" tests_of_promises
+check "every public function is in exactly one page" every_function_in_one_page
+check "the synopses are those of sealbuf.h" synopses_as_in_the_header
+check "no page has a function that there is not" no_function_that_there_is_not
+check "sealbuf-errors.7 has every code with its number" errors_as_in_the_header
+check "the tests that security.md names are there" tests_of_promises
 if command -v mandoc >/dev/null; then
     for each in "$docs"/*.[1-8]; do
-        test_case "${each##*/} is clean mdoc" says_nothing mandoc -Tlint -Wwarning "$each"
+        check "${each##*/} is clean mdoc" says_nothing mandoc -Tlint -Wwarning "$each"
     done
     # shellcheck disable=SC2046 # words are wanted
     {
-        test_case "sealbufd.8 has every option of --help" options_in sealbufd.8 $(options_of "$SEALBUFD")
-        test_case "sealbufd.conf.5 has every limit of --help" options_in sealbufd.conf.5 $(limits_of_broker)
-        test_case "sealbufctl.1 has every option and command of --help" \
+        check "sealbufd.8 has every option of --help" options_in sealbufd.8 $(options_of "$SEALBUFD")
+        check "sealbufd.conf.5 has every limit of --help" options_in sealbufd.conf.5 $(limits_of_broker)
+        check "sealbufctl.1 has every option and command of --help" \
             options_in sealbufctl.1 $(options_of "$SEALBUFCTL") $(commands_of_tool)
     }
-    test_case "sealbuf-errors.7 has the causes and remedies of proto/errors.c" causes_and_remedies
+    check "sealbuf-errors.7 has the causes and remedies of proto/errors.c" causes_and_remedies
 else
     skip "the pages are clean mdoc, and have every option and error" "mandoc is not installed"
 fi
-echo "1..$number"
-[ "$failures" -eq 0 ]
+done_testing

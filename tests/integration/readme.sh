@@ -1,47 +1,14 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 #
-# What README.md shows works: its C program is compiled and run, its shell session is typed in. And C++ can include the
-# header. TAP on standard output. Wants in the environment: CC, CXX (both optional), SEALBUFD, SEALBUFCTL, top_srcdir,
-# top_builddir.
-set -u
-
-: "${top_srcdir:=$(cd "$(dirname "$0")/../.." && pwd)}" "${top_builddir:=$top_srcdir}"
-: "${SEALBUFD:=$top_builddir/sealbufd}" "${SEALBUFCTL:=$top_builddir/sealbufctl}" "${CC:=cc}"
+# What README.md shows works: its C program is compiled and run, its shell session is typed in. And the header: C++ can
+# include it, and its structs can grow. TAP on standard output. Wants in the environment what tests/tap.sh does, and CC
+# and CXX, both optional.
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/../tap.sh"
+: "${CC:=cc}"
 readme=$top_srcdir/README.md
 includes=("-I$top_srcdir/client" "-I$top_srcdir/proto")
-work=$(mktemp -d "${TMPDIR:-/tmp}/sealbuf-readme.XXXXXX") || exit 1
-broker=
-number=0 failures=0
-
-# shellcheck disable=SC2317 # called by trap
-clean_up() {
-    if [ -n "$broker" ]; then
-        kill "$broker" 2>/dev/null
-        wait "$broker" 2>/dev/null
-    fi
-    rm -rf "$work"
-}
-trap clean_up EXIT
-
-# test_case NAME COMMAND...: ok where the command succeeds; what it printed is shown where it does not.
-test_case() {
-    local name=$1
-    shift
-    number=$((number + 1))
-    if "$@" >"$work/output" 2>&1; then
-        echo "ok $number - $name"
-    else
-        echo "not ok $number - $name"
-        sed 's/^/# /' "$work/output"
-        failures=$((failures + 1))
-    fi
-}
-
-skip() {
-    number=$((number + 1))
-    echo "ok $number - $1 # SKIP $2"
-}
 
 # block LANGUAGE: what README.md has in blocks of this language.
 block() {
@@ -63,15 +30,6 @@ compile() {
     # shellcheck disable=SC2046,SC2086 # several words, or none
     $CC -Wall -Wextra -Werror $(sanitizers) -o "$work/greet" "$work/greet.c" "${includes[@]}" \
         -L"$top_builddir/.libs" -lsealbuf -Wl,-rpath,"$top_builddir/.libs"
-}
-
-# Starts a private broker, and waits for it.
-start_broker() {
-    mkfifo "$work/ready"
-    "$SEALBUFD" --socket "$work/socket" --ready-fd 3 3>"$work/ready" 2>"$work/log" &
-    broker=$!
-    # Where it ends before it is ready, this is the end of the file.
-    [ "$(head -c 1 "$work/ready" | wc -c)" -eq 1 ]
 }
 
 # greet EXPECTED [ARGUMENT]...: the program prints this line, or nothing.
@@ -136,28 +94,40 @@ cpp_includes() {
     $1 -fsyntax-only -Wall -Wextra -Werror "${includes[@]}" "$work/program.cc"
 }
 
+# A hole in a struct has anything in it: a member that takes its place one day would find that there.
+no_hole_in_structs() {
+    echo '#include <sealbuf.h>' >"$work/structs.c"
+    # shellcheck disable=SC2086 # several words
+    $CC -fsyntax-only -Wpadded -Werror "${includes[@]}" "$work/structs.c"
+}
+
 block c >"$work/greet.c"
-test_case "README.md has a C program of at most 35 lines" test "$(wc -l <"$work/greet.c")" -ge 10 -a \
+check "README.md has a C program of at most 35 lines" test "$(wc -l <"$work/greet.c")" -ge 10 -a \
     "$(wc -l <"$work/greet.c")" -le 35
 if [ -e "$top_builddir/.libs/libsealbuf.so" ]; then
-    test_case "the program compiles without a warning" compile
-    test_case "a private broker starts" start_broker
-    test_case "nothing is there before" greet_fails "$work/socket" "has published nothing as 'greeting'"
-    test_case "one process publishes" greet "" "hello, world"
-    test_case "another one gets it" greet "hello, world"
-    test_case "publishing again replaces it" greet "" "again"
-    test_case "and is seen" greet "again"
-    test_case "without a broker it says so" greet_fails "$work/nowhere" "no broker answers"
-    test_case "every command of the shell session does what README.md shows" run_session
-    cp "$work/output" "$work/session-output"
-    test_case "the checksums of file and buffer in the session are the same" same_checksums
+    check "the program compiles without a warning" compile
+    check "a private broker starts" start_broker "$SEALBUFD"
+    check "nothing is there before" greet_fails "$work/socket" "has published nothing as 'greeting'"
+    check "one process publishes" greet "" "hello, world"
+    check "another one gets it" greet "hello, world"
+    check "publishing again replaces it" greet "" "again"
+    check "and is seen" greet "again"
+    check "without a broker it says so" greet_fails "$work/nowhere" "no broker answers"
+    check "every command of the shell session does what README.md shows" run_session
+    cp "$work/check" "$work/session-output"
+    check "the checksums of file and buffer in the session are the same" same_checksums
 else
     skip "the program compiles and runs" "there is no shared library in $top_builddir/.libs"
 fi
+# Elsewhere a size is as long as a pointer, and alignment is another one.
+if [ "$(getconf LONG_BIT)" -eq 64 ]; then
+    check "no struct of sealbuf.h has a hole" no_hole_in_structs
+else
+    skip "no struct of sealbuf.h has a hole" "this machine has no pointers of 64 bits"
+fi
 if command -v "${CXX:-c++}" >/dev/null; then
-    test_case "C++ can include sealbuf.h" cpp_includes "${CXX:-c++}"
+    check "C++ can include sealbuf.h" cpp_includes "${CXX:-c++}"
 else
     skip "C++ can include sealbuf.h" "there is no C++ compiler"
 fi
-echo "1..$number"
-[ "$failures" -eq 0 ]
+done_testing

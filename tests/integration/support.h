@@ -51,12 +51,15 @@ int wait_for_failure(sealbuf_client *client);
 int broker_end(struct broker *running, int signal_number);
 /* Lets other users get at the socket of the broker. */
 void broker_open_to_all(const struct broker *running);
-/* Until the condition is true; 10 s at most. */
+/* Until the condition is true; 10 s at most. Once it was, it is not asked again: to ask may change something. */
 #define WAIT_UNTIL(condition)                                                                                          \
     do {                                                                                                               \
-        for (int tries = 0; tries < 5000 && !(condition); tries++)                                                     \
+        bool met_ = (condition);                                                                                       \
+        for (int tries = 0; tries < 5000 && !met_; tries++) {                                                          \
             usleep(2000);                                                                                              \
-        ck_assert_msg(condition, "not within 10 s: " #condition);                                                      \
+            met_ = (condition);                                                                                        \
+        }                                                                                                              \
+        ck_assert_msg(met_, "not within 10 s: " #condition);                                                           \
     } while (0)
 
 /* No descriptor can be opened any more: the soft limit of before, for table_open. */

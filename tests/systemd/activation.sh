@@ -2,54 +2,18 @@
 # SPDX-License-Identifier: MIT
 # Socket activation as the service manager does it, with systemd-socket-activate: the first client starts the broker.
 # Prints TAP.
-#
-# Environment: SEALBUFD and SEALBUFCTL, the programs to test (default: in the build tree).
 
-set -u
-export LC_ALL=C
-builddir=${abs_top_builddir:-${top_builddir:-.}}
-sealbufd=$(readlink -f -- "${SEALBUFD:-$builddir/sealbufd}")
-ctl=$(readlink -f -- "${SEALBUFCTL:-$builddir/sealbufctl}")
+# shellcheck source=tests/tap.sh
+. "$(dirname "$0")/../tap.sh"
+sealbufd=$(readlink -f -- "$SEALBUFD")
+ctl=$(readlink -f -- "$SEALBUFCTL")
 
-skip_all() {
-    echo "1..0 # SKIP $1"
-    exit 0
-}
 command -v systemd-socket-activate >/dev/null || skip_all "systemd-socket-activate is missing"
 [ -x "$ctl" ] || skip_all "sealbufctl is missing"
 ldd "$sealbufd" 2>/dev/null | grep -q libsystemd || skip_all "sealbufd is built without systemd"
 
-work=$(mktemp -d) || exit 99
 socket=$work/socket
 export SEALBUF_SOCKET=$socket
-unset LISTEN_FDS LISTEN_PID LISTEN_FDNAMES NOTIFY_SOCKET JOURNAL_STREAM XDG_RUNTIME_DIR
-activator=
-count=0
-failures=0
-
-tidy_up() {
-    [ -z "$activator" ] || kill "$activator" 2>/dev/null
-    rm -rf -- "$work"
-}
-trap tidy_up EXIT
-
-report() { # RESULT DESCRIPTION [FILE...]: the files explain a failure
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $count - $2"
-        return
-    fi
-    failures=$((failures + 1))
-    echo "not ok $count - $2"
-    tail -n 10 -- "${@:3}" 2>/dev/null | sed 's/^/# /'
-}
-
-check() { # DESCRIPTION COMMAND...: the command must succeed
-    local description=$1
-    shift
-    "$@" >"$work/check" 2>&1
-    report $? "$description" "$work/check" "$work/log"
-}
 
 # The activator becomes the broker: its status is the broker's.
 activate() { # TYPE-OPTION ADDRESS [BROKER'S OPTION...]
@@ -57,22 +21,22 @@ activate() { # TYPE-OPTION ADDRESS [BROKER'S OPTION...]
     shift 2
     # shellcheck disable=SC2086 # no type is no argument
     systemd-socket-activate $type -l "$address" "$sealbufd" "$@" >"$work/log" 2>&1 &
-    activator=$!
+    broker=$!
     for _ in {1..100}; do
         grep -q 'Listening on' "$work/log" && return
         sleep 0.05
     done
 }
 
-finish() { # waits for its end, 10 s at most; how it ended is in $status
+await_end() { # waits for its end, 10 s at most; how it ended is in $status
     for _ in {1..200}; do
-        kill -0 "$activator" 2>/dev/null || break
+        kill -0 "$broker" 2>/dev/null || break
         sleep 0.05
     done
-    kill -KILL "$activator" 2>/dev/null
-    wait "$activator"
+    kill -KILL "$broker" 2>/dev/null
+    wait "$broker"
     status=$?
-    activator=
+    broker=
 }
 
 is_waiting() {
@@ -83,8 +47,6 @@ round_trip() {
     "$ctl" get activated | cmp - "$sealbufd"
 }
 
-echo 1..15
-
 activate --seqpacket "$socket"
 check "nothing is started before there is a client" is_waiting
 check "the first client starts the broker, and is answered" "$ctl" ping
@@ -92,8 +54,8 @@ check "the broker has taken the socket" grep -q 'listening on 1 socket from the 
 check "put" "$ctl" put activated "$sealbufd"
 check "get gives what was put" round_trip
 check "the next client is served, too" "$ctl" remove activated
-kill -TERM "$activator"
-finish
+kill -TERM "$broker"
+await_end
 report "$status" "SIGTERM ends it, with status 0" "$work/log"
 check "it says that it stops" grep -q stopping "$work/log"
 check "the socket, which is not its own, stays" test -S "$socket"
@@ -101,14 +63,14 @@ rm -f -- "$socket"
 
 activate --seqpacket "$socket" --idle-exit 200ms
 check "ping a broker that leaves when idle" "$ctl" ping
-finish
+await_end
 report "$status" "it leaves with status 0 when nobody is there any more" "$work/log"
 rm -f -- "$socket"
 
 # The type that a unit with ListenStream= would give. The client is somebody who connects.
 activate "" "$socket"
-"${PYTHON:-python3}" -c 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' "$socket" 2>/dev/null
-finish
+"$PYTHON" -c 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' "$socket" 2>/dev/null
+await_end
 report "$((status == 1 ? 0 : 1))" "a stream socket: exit status 1" "$work/log"
 check "the message says what is wrong, and what to do" grep -q 'SOCK_SEQPACKET.*ListenSequentialPacket=' "$work/log"
 rm -f -- "$socket"
@@ -116,8 +78,8 @@ rm -f -- "$socket"
 # Two places to listen at contradict each other.
 activate --seqpacket "$socket" --socket "$work/other"
 "$ctl" ping >/dev/null 2>&1
-finish
+await_end
 report "$((status == 1 ? 0 : 1))" "--socket besides a passed socket: exit status 1" "$work/log"
 check "the message says so" grep -q -- '--socket names another' "$work/log"
 
-[ "$failures" -eq 0 ]
+done_testing
