@@ -85,7 +85,7 @@ step_threads() {
 }
 
 step_nosystemd() {
-    suite nosystemd CC=clang CFLAGS="-O2 -g" --without-systemd
+    suite nosystemd CC=clang CFLAGS="-O2 -g" --without-systemd --without-seccomp
 }
 
 tidy() {
@@ -98,7 +98,7 @@ tidy() {
 cpp_check() {
     quietly build/cppcheck.out cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 -j "$(nproc)" \
         --enable=warning,performance,portability --suppress=missingIncludeSystem -D__linux__ -D_GNU_SOURCE \
-        -DHAVE_SYSTEMD=1 -DPACKAGE_VERSION='"0"' -D'RB_GENERATE_INTERNAL(name,type,field,compare,attribute)=' -Iproto -Iclient -Idaemon proto client daemon
+        -DHAVE_SYSTEMD=1 -DHAVE_SECCOMP=1 -DPACKAGE_VERSION='"0"' -D'RB_GENERATE_INTERNAL(name,type,field,compare,attribute)=' -Iproto -Iclient -Idaemon proto client daemon
 }
 
 # It does not know the cleanup attribute, and so sees leaks where there are none; LeakSanitizer looks for those.

@@ -43,7 +43,7 @@ struct broker {
     struct workers *workers;
     struct memfd_devices devices;
     uint32_t birth_seals; /* that the kernel gives a memfd unasked: EXEC, where it has it */
-    int own_descriptors;  /* /proc/self/fd, for memfd_reopen_at */
+    int own_descriptors;  /* /proc/self/fd, for memfd_reopen_at; -1 where there is no /proc */
     struct listener *listeners;
     struct idle *idle; /* NULL: it never leaves by itself */
     LIST_HEAD(peers, peer) peers;

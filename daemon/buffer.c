@@ -24,18 +24,23 @@ void buffers_init(struct buffers *buffers, struct quota *quota, struct reaper *r
     RB_INIT(&buffers->by_id);
 }
 
+static size_t strings_size(const struct buffer_spec *spec)
+{
+    return (size_t)spec->label.length + spec->metadata.length + spec->creator_security.length;
+}
+
 static int charge(struct buffers *buffers, const struct buffer_spec *spec, struct limit_met *met)
 {
     int r = quota_charge(buffers->quota, spec->owner, RESOURCE_BUFFERS, 1, met);
     if (r)
         return r;
-    r = quota_charge(buffers->quota, spec->owner, RESOURCE_METADATA, spec->label.length + spec->metadata.length, met);
+    r = quota_charge(buffers->quota, spec->owner, RESOURCE_METADATA, strings_size(spec), met);
     if (r)
         goto no_metadata;
     r = quota_charge(buffers->quota, spec->owner, RESOURCE_BYTES, spec->size, met);
     if (r == 0)
         return 0;
-    quota_release(buffers->quota, spec->owner, RESOURCE_METADATA, spec->label.length + spec->metadata.length);
+    quota_release(buffers->quota, spec->owner, RESOURCE_METADATA, strings_size(spec));
 no_metadata:
     quota_release(buffers->quota, spec->owner, RESOURCE_BUFFERS, 1);
     return r;
@@ -54,21 +59,29 @@ static bool fix_size(uint32_t seals)
     return seals_contain(seals, SEALBUF_SEAL_SHRINK | SEALBUF_SEAL_GROW);
 }
 
+static char *append(char *to, struct span text)
+{
+    if (text.length)
+        memcpy(to, text.data, text.length);
+    return to + text.length;
+}
+
 int buffer_enter(struct buffers *buffers, const struct buffer_spec *spec, int *fd, struct held_buffers *holder,
                  struct buffer **buffer, struct limit_met *met)
 {
     int r = charge(buffers, spec, met);
     if (r)
         return r;
-    struct buffer *b = malloc(sizeof(*b) + spec->label.length + spec->metadata.length);
+    struct buffer *b = malloc(sizeof(*b) + strings_size(spec));
     if (!b) {
-        release(buffers, spec->owner, spec->size, spec->label.length + spec->metadata.length);
+        release(buffers, spec->owner, spec->size, strings_size(spec));
         return SEALBUF_ERR_MEMORY;
     }
     *b = (struct buffer){
         .id = ++buffers->last_id,
         .charged = spec->size,
         .created_ns = clock_realtime_ns(),
+        .creator_pidfd = spec->creator_pidfd,
         .fd = take_fd(fd),
         .owner = spec->owner,
         .creator = spec->creator,
@@ -77,14 +90,14 @@ int buffer_enter(struct buffers *buffers, const struct buffer_spec *spec, int *f
         .flags = spec->flags,
         .label_length = (uint8_t)spec->label.length,
         .metadata_length = (uint16_t)spec->metadata.length,
+        .security_length = (uint8_t)spec->creator_security.length,
         .is_held = true,
     };
     LIST_INIT(&b->names);
     LIST_INIT(&b->tokens);
-    if (spec->label.length)
-        memcpy(b->strings, spec->label.data, spec->label.length);
-    if (spec->metadata.length)
-        memcpy(b->strings + spec->label.length, spec->metadata.data, spec->metadata.length);
+    char *end = append(b->strings, spec->label);
+    end = append(end, spec->metadata);
+    append(end, spec->creator_security);
     RB_INSERT(buffer_tree, &buffers->by_id, b);
     LIST_INSERT_HEAD(holder, b, held);
     *buffer = b;
@@ -113,7 +126,8 @@ void buffer_drop_if_unheld(struct buffers *buffers, struct buffer *buffer)
         token_remove(token);
     claim_forget_buffer(buffer);
     RB_REMOVE(buffer_tree, &buffers->by_id, buffer);
-    release(buffers, buffer->owner, buffer->charged, (uint64_t)buffer->label_length + buffer->metadata_length);
+    release(buffers, buffer->owner, buffer->charged,
+            (uint64_t)buffer->label_length + buffer->metadata_length + buffer->security_length);
     buffer->is_gone = true;
     if (buffer->pins)
         buffers->reaper->pending++;
@@ -191,4 +205,9 @@ struct span buffer_label(const struct buffer *buffer)
 struct span buffer_metadata(const struct buffer *buffer)
 {
     return (struct span){buffer->strings + buffer->label_length, buffer->metadata_length};
+}
+
+struct span buffer_creator_security(const struct buffer *buffer)
+{
+    return (struct span){buffer->strings + buffer->label_length + buffer->metadata_length, buffer->security_length};
 }

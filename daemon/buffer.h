@@ -32,6 +32,7 @@ struct buffer {
     uint64_t id;
     uint64_t charged; /* bytes */
     uint64_t created_ns;
+    uint64_t creator_pidfd;
     int fd;
     uid_t owner;
     pid_t creator;
@@ -39,10 +40,11 @@ struct buffer {
     uint16_t flags; /* SEALBUF_INFO_... */
     uint16_t metadata_length;
     uint8_t label_length;
+    uint8_t security_length;
     bool is_final; /* what was charged is the size, and no seal lets it change */
     bool is_held;
     bool is_gone;   /* but for its descriptor, which waits for the pins */
-    char strings[]; /* label, then metadata */
+    char strings[]; /* label, then metadata, then the creator's security label */
 };
 
 RB_HEAD(buffer_tree, buffer);
@@ -58,10 +60,11 @@ struct buffers {
 struct buffer_spec {
     uid_t owner;
     pid_t creator;
+    uint64_t creator_pidfd; /* see credentials.h */
     uint64_t size;
     uint32_t seals; /* known to be there */
     uint16_t flags;
-    struct span label, metadata;
+    struct span label, metadata, creator_security;
 };
 
 void buffers_init(struct buffers *buffers, struct quota *quota, struct reaper *reaper);
@@ -100,5 +103,6 @@ int buffer_measure(struct buffers *buffers, struct buffer *buffer, uint64_t *siz
 
 struct span buffer_label(const struct buffer *buffer);
 struct span buffer_metadata(const struct buffer *buffer);
+struct span buffer_creator_security(const struct buffer *buffer);
 
 #endif

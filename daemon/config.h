@@ -19,9 +19,9 @@ struct config {
     int ready_fd;          /* -1: none */
     uint64_t idle_exit_ms; /* 0: never */
     int log_level;         /* of syslog(3): the least urgent that is logged */
+    bool sandbox;          /* see sandbox.h */
     gid_t admin_group;     /* whose members may list and remove anything */
     bool admin_group_set;
-    bool sandbox;
     struct limits limits;
 };
 

@@ -392,6 +392,21 @@ static enum verdict greet(struct request *request)
     return verdict;
 }
 
+/* Who may be anybody can look at what everybody may look at, and no more. */
+static bool is_for_unknown_peers(const struct request *request)
+{
+    switch (request->header.opcode) {
+    case SEALBUF_OP_PING:
+    case SEALBUF_OP_GET:
+    case SEALBUF_OP_STAT:
+    case SEALBUF_OP_LIST:
+    case SEALBUF_OP_STATS:
+        return true;
+    default:
+        return false;
+    }
+}
+
 static enum verdict serve_message(struct request *request)
 {
     union request_record only;
@@ -410,6 +425,11 @@ static enum verdict serve_message(struct request *request)
     int r = validate(request, &only, &field);
     if (r)
         return refuse_field(request, r, field);
+    if (request->peer->who.is_unknown && !is_for_unknown_peers(request))
+        return refuse_all(request,
+                          refuse_with_remedy(request, SEALBUF_ERR_DENIED,
+                                             "your uid is not known in the broker's user namespace, so you can "
+                                             "own nothing there; have the uid mapped, or use another broker"));
     return serve_good(request);
 }
 

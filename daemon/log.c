@@ -51,22 +51,27 @@ void log_start(int level)
 
 static void write_line(int level, const struct credentials *client, const char *text)
 {
+    char security[SECURITY_SIZE] = "";
+
+    if (client)
+        credentials_ask_security(client, security);
 #if HAVE_SYSTEMD
     if (state.journal) {
         if (client)
             sd_journal_send("PRIORITY=%d", level, "MESSAGE=%s", text, "SEALBUF_UID=%u", (unsigned)client->uid,
-                            "SEALBUF_PID=%d", (int)client->pid, NULL);
+                            "SEALBUF_PID=%d", (int)client->pid, security[0] ? "SEALBUF_SECURITY=%s" : NULL, security,
+                            NULL);
         else
             sd_journal_send("PRIORITY=%d", level, "MESSAGE=%s", text, NULL);
         return;
     }
 #endif
     (void)level;
-    char line[LINE_SIZE + 128];
+    char line[LINE_SIZE + SECURITY_SIZE + 128];
     int n;
     if (client)
-        n = snprintf(line, sizeof(line), "sealbufd: peer pid %d uid %u: %s\n", (int)client->pid, (unsigned)client->uid,
-                     text);
+        n = snprintf(line, sizeof(line), "sealbufd: peer pid %d uid %u%s%s: %s\n", (int)client->pid,
+                     (unsigned)client->uid, security[0] ? " security " : "", security, text);
     else
         n = snprintf(line, sizeof(line), "sealbufd: %s\n", text);
     /* One write, so that lines of several processes do not mix. Where nobody reads stderr, there is nobody to tell. */

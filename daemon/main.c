@@ -22,6 +22,7 @@
 #include "log.h"
 #include "peer.h"
 #include "reload.h"
+#include "sandbox.h"
 #include "service.h"
 
 /* Threads that wait: for seals, for the pages of big buffers, for what clients send that is no memfd. */
@@ -71,7 +72,8 @@ static int start(struct broker *broker, const struct config *config)
     broker->started_ns = clock_monotonic_ns();
     LIST_INIT(&broker->peers);
     TAILQ_INIT(&broker->in_flight);
-    quota_init(&broker->quota, &config->limits, geteuid());
+    credentials_learn_namespace();
+    quota_init(&broker->quota, &config->limits, credentials_uid_is_known(geteuid()) ? geteuid() : (uid_t)-1);
     buffers_init(&broker->buffers, &broker->quota, &broker->reaper);
     registry_init(&broker->registry, &broker->quota, &broker->buffers);
     if (getrandom(&broker->instance, sizeof(broker->instance), 0) != sizeof(broker->instance))
@@ -86,11 +88,10 @@ static int start(struct broker *broker, const struct config *config)
         memfd_get_seals(probe, &broker->birth_seals);
     close_quietly(probe);
     broker->own_descriptors = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (broker->own_descriptors < 0) {
-        log_line(LOG_ERR, "cannot open /proc/self/fd, without which readers get no descriptors of their own: %s",
+    if (broker->own_descriptors < 0)
+        log_line(LOG_WARNING,
+                 "cannot open /proc/self/fd, so nobody can get a buffer for reading only, nor adopt one: %s",
                  strerror(errno));
-        return LOGGED;
-    }
     broker->loop = new_loop();
     if (!broker->loop)
         return -ENOMEM;
@@ -133,6 +134,7 @@ static int run(struct broker *broker, const struct config *config)
         watch_signal(broker, SIGHUP, on_hangup),
     };
     broker->idle = config->idle_exit_ms ? idle_watch(broker) : NULL;
+    sandbox_enter(config); /* nothing below opens anything but what clients ask for */
     announce(config);
     int r = event_base_dispatch(broker->loop) < 0 ? -EIO : 0;
     idle_free(broker->idle);

@@ -55,6 +55,8 @@ bool peer_is_administrator(struct peer *peer)
     const struct config *config = peer->broker->config;
     uid_t uid = peer->who.uid;
 
+    if (peer->who.is_unknown)
+        return false;
     if (uid == 0 || uid == peer->broker->quota.own_uid)
         return true;
     return config->admin_group_set && credentials_have_group(&peer->who, peer->socket, config->admin_group);
@@ -550,13 +552,13 @@ void peer_destroy(struct peer *peer)
 {
     struct broker *broker = peer->broker;
 
+    log_client(LOG_DEBUG, &peer->who, "disconnected");
     stop_serving(peer);
     release_buffers(peer, true);
     claims_end(peer);
     flight_forget(peer);
     close_socket(peer);
     LIST_REMOVE(peer, link);
-    log_client(LOG_DEBUG, &peer->who, "disconnected");
     quota_release(&broker->quota, peer->who.uid, RESOURCE_CONNECTIONS, 1);
     credentials_release(&peer->who);
     free(peer);

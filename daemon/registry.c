@@ -149,7 +149,7 @@ void registry_unbind(struct registry *registry, struct name *name)
 
 bool name_allows(const struct name *name, struct credentials *who, int socket, enum access access)
 {
-    if (who->uid == 0 || who->uid == name->owner)
+    if (!who->is_unknown && (who->uid == 0 || who->uid == name->owner))
         return true;
     if (credentials_have_group(who, socket, name->group))
         return (name->mode >> 3 & access) == access;

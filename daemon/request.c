@@ -19,6 +19,12 @@ int refuse(struct request *request, int code, const char *format, ...)
     return code;
 }
 
+int refuse_with_remedy(struct request *request, int code, const char *sentence)
+{
+    snprintf(request->sentence, sizeof(request->sentence), "%s", sentence);
+    return code;
+}
+
 int refuse_limit(struct request *request, int code, const struct limit_met *met)
 {
     if (code != SEALBUF_ERR_LIMIT)

@@ -80,6 +80,8 @@ struct request {
  * code, so that a handler can say `return refuse(request, SEALBUF_ERR_...)`.
  */
 int refuse(struct request *request, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* The same with a remedy in the sentence already, where the table's would mislead. */
+int refuse_with_remedy(struct request *request, int code, const char *sentence);
 int refuse_limit(struct request *request, int code, const struct limit_met *met);
 
 /* The buffer's own descriptor, into the shipment. */

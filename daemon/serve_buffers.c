@@ -38,7 +38,13 @@ static int check_executable(struct request *request, const struct create_request
 {
     struct peer *peer = request->peer;
 
-    if (!(in->flags & SEALBUF_CREATE_EXECUTABLE) || credentials_are_of_own_pid_namespace(&peer->who, peer->socket))
+    if (!(in->flags & SEALBUF_CREATE_EXECUTABLE))
+        return 0;
+    if (request->broker->own_descriptors < 0)
+        return refuse_with_remedy(request, SEALBUF_ERR_UNSUPPORTED,
+                                  "an executable buffer is only for clients in the broker's pid namespace, and the "
+                                  "broker has no /proc to tell; have /proc mounted where it runs");
+    if (credentials_are_of_own_pid_namespace(&peer->who, peer->socket))
         return 0;
     return refuse(request, SEALBUF_ERR_DENIED,
                   "an executable buffer is only for clients in the broker's pid namespace (vm.memfd_noexec)");
@@ -106,6 +112,14 @@ static uint16_t info_flags(const struct create_request *in)
     return flags;
 }
 
+static void set_creator(struct buffer_spec *spec, struct credentials *who)
+{
+    spec->owner = who->uid;
+    spec->creator = who->pid;
+    spec->creator_pidfd = credentials_pidfd(who);
+    spec->creator_security = SPAN(credentials_security(who));
+}
+
 /* The descriptor becomes a buffer of the peer's, and the reply says so. Takes *fd on success. */
 static int enter(struct request *request, const struct buffer_spec *spec, int *fd, struct buffer **buffer,
                  union reply_record *out)
@@ -132,7 +146,6 @@ static int enter(struct request *request, const struct buffer_spec *spec, int *f
 int serve_create(struct request *request, const union request_record *record, union reply_record *out)
 {
     const struct create_request *in = &record->create;
-    const struct credentials *who = &request->peer->who;
     struct buffer *buffer = NULL;
 
     if (in->huge_shift && !(in->flags & SEALBUF_CREATE_HUGE))
@@ -147,14 +160,13 @@ int serve_create(struct request *request, const union request_record *record, un
     if (fd < 0)
         return -take_fd(&fd);
     struct buffer_spec spec = {
-        .owner = who->uid,
-        .creator = who->pid,
         .size = in->size,
         .seals = seals_at_birth(in->seals, in->flags),
         .flags = info_flags(in),
         .label = in->label,
         .metadata = in->metadata,
     };
+    set_creator(&spec, &request->peer->who);
     if (in->flags & SEALBUF_CREATE_EXECUTABLE) /* the kernel adds seals where EXEC is asked for */
         memfd_get_seals(fd, &spec.seals);
     else
@@ -192,6 +204,11 @@ static int check_adopted(struct request *request, const struct adopt_request *in
     if (!seals_contain(*seals, in->seals))
         return refuse(request, SEALBUF_ERR_NOT_SEALED, "the descriptor lacks %s",
                       seals_format(in->seals & ~*seals, text));
+    if (request->broker->own_descriptors < 0)
+        return refuse_with_remedy(
+            request, SEALBUF_ERR_UNSUPPORTED,
+            "the broker has no /proc to try whether it can open the memfd for reading; create the "
+            "buffer with the broker, or have /proc mounted where it runs");
     CLEANUP(cleanup_close)
     int reader = memfd_reopen_at(request->broker->own_descriptors, fd, O_RDONLY);
     if (reader == -EMFILE || reader == -ENFILE)
@@ -205,7 +222,6 @@ static int check_adopted(struct request *request, const struct adopt_request *in
 int serve_adopt(struct request *request, const union request_record *record, union reply_record *out)
 {
     const struct adopt_request *in = &record->adopt;
-    const struct credentials *who = &request->peer->who;
     int *fd = &request->descriptors->fd[request->index];
     struct buffer *buffer = NULL;
     struct stat st = {0};
@@ -215,14 +231,13 @@ int serve_adopt(struct request *request, const union request_record *record, uni
     if (r)
         return r;
     struct buffer_spec spec = {
-        .owner = who->uid,
-        .creator = who->pid,
         .size = (uint64_t)st.st_size,
         .seals = seals,
         .flags = SEALBUF_INFO_ADOPTED,
         .label = in->label,
         .metadata = in->metadata,
     };
+    set_creator(&spec, &request->peer->who);
     return enter(request, &spec, fd, &buffer, out);
 }
 

@@ -81,6 +81,11 @@ int serve_publish(struct request *request, const union request_record *record, u
 /* A reader's descriptor: a description of its own, on which nothing can be written or sealed. */
 static int ship_reader(struct request *request, const struct buffer *buffer)
 {
+    if (request->broker->own_descriptors < 0)
+        return refuse_with_remedy(
+            request, SEALBUF_ERR_UNSUPPORTED,
+            "the broker has no /proc to open a read-only descriptor with; ask for a writable one, "
+            "or have /proc mounted where the broker runs");
     int fd = memfd_reopen_at(request->broker->own_descriptors, buffer->fd, O_RDONLY);
 
     switch (fd) {

@@ -6,7 +6,9 @@
 
 static bool is_owner(const struct request *request, uid_t owner)
 {
-    return request->peer->who.uid == 0 || request->peer->who.uid == owner;
+    const struct credentials *who = &request->peer->who;
+
+    return !who->is_unknown && (who->uid == 0 || who->uid == owner);
 }
 
 static bool name_gives(struct request *request, const struct name *name, enum access access)
@@ -117,7 +119,10 @@ int target_describe(struct request *request, const struct target *target, enum d
         describe_name(target->name, description, out);
     if (description != DESCRIBE_SHORT)
         out->label = buffer_label(buffer);
-    if (description == DESCRIBE_ALL)
+    if (description == DESCRIBE_ALL) {
         out->metadata = buffer_metadata(buffer);
+        out->creator_pidfd = buffer->creator_pidfd;
+        out->creator_security = buffer_creator_security(buffer);
+    }
     return 0;
 }

@@ -23,7 +23,7 @@ int target_find(struct request *request, const struct target_request *in, enum a
 enum description {
     DESCRIBE_SHORT, /* numbers, but for the memory that it takes */
     DESCRIBE_NAME,  /* and name and label */
-    DESCRIBE_ALL,   /* and metadata */
+    DESCRIBE_ALL,   /* and metadata, and more of its creator */
 };
 
 /* Fills in everything but status, descriptors and text; `seals` as buffer_seals' of interest. 0, or a refusal. */

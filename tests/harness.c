@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -49,6 +50,15 @@ static unsigned count_descriptors(const char *path)
 unsigned descriptors_open(void)
 {
     return count_descriptors("/proc/self/fd") - 1; /* the directory's own */
+}
+
+/* What the kernel says itself (Linux 6.2), also of processes that one may not look into; 0 where it does not. */
+static unsigned descriptors_told(const char *path)
+{
+    struct stat st;
+
+    ck_assert_msg(stat(path, &st) == 0, "cannot look at %s", path);
+    return (unsigned)st.st_size;
 }
 
 static void count_before(void)
@@ -179,6 +189,8 @@ static void become_broker(const struct broker *started, int ready, const char *c
     all[n++] = started->path;
     all[n++] = "--ready-fd";
     all[n++] = BROKER_READY_TEXT;
+    if (geteuid() != 0 && descriptors_told("/proc/self/fd") == 0)
+        all[n++] = "--no-sandbox"; /* else nobody but root could count its descriptors */
     while (arguments && *arguments && n < MAX_ARGUMENTS - 1)
         all[n++] = *arguments++;
     all[n] = NULL;
@@ -234,7 +246,8 @@ unsigned broker_descriptors(const struct broker *running)
     char path[48];
 
     snprintf(path, sizeof(path), "/proc/%d/fd", (int)running->pid);
-    return count_descriptors(path);
+    unsigned told = descriptors_told(path);
+    return told ? told : count_descriptors(path);
 }
 
 static void sleep_ms(long ms)

@@ -377,7 +377,11 @@ test_put_options() {
     check "... sets it" is_field label "j['label']" 'the label'
     expect 0 "... for /proc" "$ctl" exec label -- readlink {}
     says out '^/memfd:the label \(deleted\)$' "... to show"
-    check "... and the offset that its writers share is at the start" offset_is label 0
+    if [ -r "/proc/$broker/fd" ]; then
+        check "... and the offset that its writers share is at the start" offset_is label 0
+    else
+        skip "... and the offset that its writers share is at the start" "only root can look at the broker's descriptors"
+    fi
     expect 2 "a label with a control character is refused" "$ctl" put badlabel "$work/1" --label $'a\tb'
     check "put --meta, several times, before and behind" \
         "$ctl" --meta one=1 put meta --meta two=2=2 "$work/1" --meta $'raw=\377\001' --meta empty= --meta one=again

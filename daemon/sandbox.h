@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The broker's own skin. A broker holds read-write descriptors of everybody's buffers, and reads what anybody sends it.
+ * So before it serves the first client it gives up for good whatever it will not need: nobody may look into its memory,
+ * nothing that it could execute gives it privileges, it has no capabilities, and the kernel refuses it the system calls
+ * that are not its work (filter.h). Beside what a unit of the service manager does, not instead of it.
+ */
+#ifndef DAEMON_SANDBOX_H
+#define DAEMON_SANDBOX_H
+
+#include "config.h"
+
+/*
+ * To be called when everything is open, and before any thread is started: threads inherit it. What this kernel or this
+ * build does not have is logged, and the broker goes on without it.
+ */
+void sandbox_enter(const struct config *config);
+
+#endif

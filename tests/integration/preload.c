@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * To be preloaded into a broker by sandbox.py and identity.py. It tries what the sandbox forbids from inside, which is
+ * where somebody who had taken over the broker would be; and it plays kernels and security modules that this machine
+ * does not have. What it finds goes to standard error, a line each: "preload: WHAT: ERRNO".
+ *
+ * Environment: PRELOAD_TRY=1: tries, when the first client comes. PRELOAD_SECURITY=LABEL: SO_PEERSEC says so.
+ * PRELOAD_PIDFD=ERRNO: SO_PEERPIDFD fails with it.
+ */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
+
+static void report(const char *what, long result)
+{
+    dprintf(STDERR_FILENO, "preload: %s: %d\n", what, result == -1 ? errno : 0);
+}
+
+/* Evaluates the call, and closes what it opened. */
+#define TRY(what, call) report(what, (long)(call))
+#define TRY_OPEN(what, call)                                                                                           \
+    do {                                                                                                               \
+        int opened = (call);                                                                                           \
+        report(what, opened);                                                                                          \
+        if (opened >= 0)                                                                                               \
+            close(opened);                                                                                             \
+    } while (0)
+
+static int child(void *argument)
+{
+    (void)argument;
+    _exit(0);
+}
+
+static void try_processes(void)
+{
+    static char stack[65536] __attribute__((aligned(16)));
+    char *arguments[] = {"/nonexistent/program", NULL};
+
+    TRY("fork", clone(child, stack + sizeof(stack), SIGCHLD, NULL));
+    TRY("vfork", clone(child, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | SIGCHLD, NULL));
+    TRY("clone3", syscall(SYS_clone3, NULL, 0));
+    TRY("execve", execv(arguments[0], arguments));
+    TRY("ptrace", ptrace(PTRACE_TRACEME, 0, NULL, NULL));
+    TRY("kill its parent", kill(getppid(), 0));
+    TRY("tgkill its parent", syscall(SYS_tgkill, getppid(), getppid(), 0));
+    TRY("tgkill itself", syscall(SYS_tgkill, getpid(), getpid(), 0));
+    TRY("limits of its parent", syscall(SYS_prlimit64, getppid(), RLIMIT_NOFILE, NULL, NULL));
+    TRY("its own limits", syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, NULL));
+    TRY("prctl", prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
+    TRY("unshare", unshare(CLONE_NEWUSER));
+    TRY("setuid", setuid(getuid()));
+}
+
+static void try_files(void)
+{
+    TRY_OPEN("open to read", open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    TRY_OPEN("open to write", open("/dev/null", O_WRONLY | O_CLOEXEC));
+    TRY_OPEN("open to read and write", open("/dev/null", O_RDWR | O_CLOEXEC));
+    TRY_OPEN("create", open("/nonexistent/file", O_RDONLY | O_CREAT | O_CLOEXEC, 0600));
+    TRY_OPEN("create without a name", open("/tmp", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
+    TRY("mkdir", mkdir("/nonexistent/folder", 0700));
+    TRY("rename", rename("/nonexistent/file", "/nonexistent/other"));
+    TRY("chmod", chmod("/nonexistent/file", 0777));
+    TRY("mount", mount("none", "/", "tmpfs", MS_REMOUNT, NULL));
+    TRY("lease", fcntl(STDERR_FILENO, F_SETLEASE, F_RDLCK));
+    TRY("owner of a descriptor", fcntl(STDERR_FILENO, F_SETOWN, getppid()));
+    TRY("type into a terminal", ioctl(STDERR_FILENO, TIOCSTI, "x"));
+}
+
+static void try_sockets(void)
+{
+    TRY_OPEN("AF_UNIX", socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+    TRY_OPEN("AF_INET", socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    TRY_OPEN("AF_INET6", socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    TRY_OPEN("AF_NETLINK", socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, 0));
+}
+
+static void try_memory(void)
+{
+    void *page = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int library = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+
+    TRY("memory to write and execute",
+        mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    TRY("execute what was written", mprotect(page, 4096, PROT_READ | PROT_EXEC));
+    TRY("write again", mprotect(page, 4096, PROT_READ | PROT_WRITE));
+    TRY("code of a library", mmap(NULL, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE, library, 0));
+    close(library);
+    munmap(page, 4096);
+}
+
+int accept4(int socket, struct sockaddr *restrict address, socklen_t *restrict length, int flags)
+{
+    static int tried;
+
+    if (getenv("PRELOAD_TRY") && !tried++) {
+        try_processes();
+        try_files();
+        try_sockets();
+        try_memory();
+        dprintf(STDERR_FILENO, "preload: done\n");
+    }
+    return (int)syscall(SYS_accept4, socket, address, length, flags);
+}
+
+int getsockopt(int socket, int level, int option, void *restrict value, socklen_t *restrict size)
+{
+    const char *security = getenv("PRELOAD_SECURITY"), *pidfd = getenv("PRELOAD_PIDFD");
+
+    if (level == SOL_SOCKET && option == SO_PEERSEC && security) {
+        *size = (socklen_t)strlen(security) + 1; /* as SELinux counts it */
+        memcpy(value, security, *size);
+        return 0;
+    }
+    if (level == SOL_SOCKET && option == SO_PEERPIDFD && pidfd) {
+        errno = atoi(pidfd);
+        return -1;
+    }
+    return (int)syscall(SYS_getsockopt, socket, level, option, value, size);
+}
