@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "figures.h"
+#include "stalls.h"
 
 #define SECOND           1000000000ULL
 #define ITERATIONS       100000u
@@ -15,10 +16,26 @@
 #define BUDGET           (45 * SECOND)
 #define QUICK_BUDGET     (6 * SECOND)
 #define GREATEST_REQUEST 10000000ul
-#define LIVE             10000u
-#define GREATEST_LIVE    (BARE_SLOTS - LIVE_SLOTS)
+/* Of the stalls: rounds, and pings in a run, of which there are two in a round; alone, beside the figures, quickly. */
+#define STALL_ROUNDS        10u
+#define STALL_ROUNDS_BESIDE 3u
+#define STALL_ROUNDS_QUICK  2u
+#define STALL_RUN           2000u
+#define STALL_RUN_QUICK     500u
+#define LIVE                10000u
+#define GREATEST_LIVE       (BARE_SLOTS - LIVE_SLOTS)
 
-enum option_id { OPT_BROKER = 256, OPT_CPU, OPT_ITERATIONS, OPT_LIVE, OPT_ONLY, OPT_JSON, OPT_QUICK };
+enum option_id {
+    OPT_BROKER = 256,
+    OPT_CPU,
+    OPT_ITERATIONS,
+    OPT_LIVE,
+    OPT_ONLY,
+    OPT_JSON,
+    OPT_QUICK,
+    OPT_STALLS,
+    OPT_NORMAL
+};
 
 static const struct option long_options[] = {
     {"broker", required_argument, NULL, OPT_BROKER},
@@ -28,6 +45,8 @@ static const struct option long_options[] = {
     {"only", required_argument, NULL, OPT_ONLY},
     {"json", no_argument, NULL, OPT_JSON},
     {"quick", no_argument, NULL, OPT_QUICK},
+    {"stalls", no_argument, NULL, OPT_STALLS},
+    {"normal-priority", no_argument, NULL, OPT_NORMAL},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -36,20 +55,28 @@ static void print_help(void)
 {
     printf(
         "Usage: bench [OPTION]...\n"
-        "Measures sealbufd, through libsealbuf, beside a server that only makes the system calls.\n\n"
+        "Measures sealbufd, through libsealbuf, beside a server that only makes the system calls; and how long an\n"
+        "innocent client waits for an answer while a hostile one keeps the broker busy (the stalls).\n\n"
         "  --broker PATH    the sealbufd to measure (default: $SEALBUFD, else the one beside this program,\n"
         "                   else ./sealbufd)\n"
-        "  --quick          under ten seconds; the p99 columns say little then\n"
+        "  --quick          under half a minute; the p99 columns say little then, and the loads are small\n"
+        "  --stalls         the stalls only, with %u rounds for each load instead of %u\n"
+        "  --normal-priority  measure the stalls without real-time priority for the broker's loop and the innocent\n"
+        "                   client (default: with it where it is to be had, so that what else this machine does is\n"
+        "                   not part of the times)\n"
         "  --iterations N   how often each operation is done on each side (default: %u, or as often as fits in\n"
-        "                   %llu s), in steps of 100\n"
+        "                   %llu s), in steps of 100; with --stalls, how many pings are sent in quiet and under each\n"
+        "                   load (default: %u), in steps of %u\n"
         "  --live N         buffers for the figure with many of them (default: %u, at most %u), as far as the limit\n"
         "                   of open files allows\n"
-        "  --only FIGURE    take one figure only, by its key in the JSON\n"
-        "  --cpu N          pin all to this CPU (default: the last one that this process may run on)\n"
+        "  --only KEY       take one figure, or the stalls by one load, by its key in the JSON\n"
+        "  --cpu N          pin all to this CPU (default: the last one that this process may run on); the brokers of\n"
+        "                   the stalls to the first other one\n"
         "  --json           for programs: times in nanoseconds\n"
         "  --help           show this and exit\n\n"
         "Exits with 0, with 1 where a measurement failed, with 2 where the command line is wrong.\n",
-        ITERATIONS, BUDGET / SECOND, LIVE, GREATEST_LIVE);
+        STALL_ROUNDS, STALL_ROUNDS_BESIDE, ITERATIONS, BUDGET / SECOND, STALL_ROUNDS * STALL_RUN, STALL_RUN, LIVE,
+        GREATEST_LIVE);
 }
 
 static bool parse_number(const char *text, unsigned long least, unsigned long greatest, unsigned long *value)
@@ -89,7 +116,15 @@ static const char *apply(struct options *options, int option, const char *argume
         return NULL;
     case OPT_ONLY:
         options->only = argument;
-        return figures_find(argument) ? NULL : "the key of a figure, such as ping, create, publish or get";
+        return figures_find(argument) || stalls_know(argument)
+                   ? NULL
+                   : "the key of a figure or a load, such as ping, create, publish, get or pins";
+    case OPT_STALLS:
+        options->stalls_only = true;
+        return NULL;
+    case OPT_NORMAL:
+        options->normal = true;
+        return NULL;
     case OPT_QUICK:
         options->quick = true;
         return NULL;
@@ -107,9 +142,27 @@ static const char *option_name(int option)
     return "";
 }
 
+/* Which parts there are, and how long the stalls take. */
+static void settle_stalls(struct options *options)
+{
+    bool of_figure = options->only && figures_find(options->only), of_load = options->only && !of_figure;
+
+    options->figures = !options->stalls_only && !of_load;
+    options->stalls = !of_figure;
+    options->stall_run = options->quick ? STALL_RUN_QUICK : STALL_RUN;
+    options->stall_rounds = options->figures ? STALL_ROUNDS_BESIDE : STALL_ROUNDS;
+    if (options->quick)
+        options->stall_rounds = STALL_ROUNDS_QUICK;
+    if (options->iterations && !options->figures)
+        options->stall_rounds = (options->iterations + options->stall_run - 1) / options->stall_run;
+    if (options->stall_rounds > STALL_ROUNDS_AT_MOST)
+        options->stall_rounds = STALL_ROUNDS_AT_MOST;
+}
+
 /* What was not said. Whoever names a number of iterations gets them all, however long it takes. */
 static void settle(struct options *options)
 {
+    settle_stalls(options);
     if (options->iterations)
         return;
     options->iterations = options->quick ? QUICK_ITERATIONS : ITERATIONS;
