@@ -11,6 +11,7 @@
 #include "options.h"
 #include "realtime.h"
 #include "report.h"
+#include "users.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -59,8 +60,10 @@ static int take_stalls(const struct options *options, const char *broker, struct
                                .only = options->only,
                                .rounds = options->stall_rounds,
                                .run = options->stall_run,
-                               .small = options->quick,
-                               .realtime = !options->normal && can_be_realtime(),
+                               .small = options->quick || options->figures,
+                               .realtime = !options->normal_priority && can_be_realtime(),
+                               .several_users = users_are_there(),
+                               .together = options->together,
                                .cpu = results->setting->cpu,
                                .broker_cpu = results->setting->other_cpu};
     results->stall_plan = &plan;

@@ -2,12 +2,10 @@
 #include "hostile.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +13,7 @@
 #include "complain.h"
 #include "cpus.h"
 #include "realtime.h"
+#include "users.h"
 
 #define PATIENCE_S 60
 
@@ -31,27 +30,13 @@ struct life {
     int cpu, control;
 };
 
-int hostile_become(uid_t uid)
-{
-    uid_t real, effective, saved;
-
-    if (getresuid(&real, &effective, &saved) < 0 || saved != 0)
-        return 0;
-    if (seteuid(0) < 0 || setresuid(uid, uid, 0) < 0)
-        return complain("becoming the user %u: %s", (unsigned)uid, strerror(errno));
-    prctl(PR_SET_PDEATHSIG, SIGKILL); /* the kernel forgets it with the user */
-    return 0;
-}
-
 static int take_place(const struct life *life)
 {
     if (cpus_pin(life->cpu) < 0)
         return -1;
     if (life->hostile.yields)
         realtime_yield();
-    if (geteuid() == 0 && setgroups(0, NULL) < 0)
-        return complain("leaving root's groups: %s", strerror(errno));
-    return hostile_become(HOSTILE_UID);
+    return life->hostile.is_another ? users_become(HOSTILE_UID) : 0;
 }
 
 static bool is_told(int control)

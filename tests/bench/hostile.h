@@ -12,15 +12,13 @@
 
 #include "broker.h"
 
-/* Users that need not exist. The innocent one is neither root nor the broker's own, whom the broker could prefer. */
-enum { INNOCENT_UID = 60001, HOSTILE_UID = 60002, OTHER_HOSTILE_UID = 60003 };
-
 struct flood;
 
 /* What a load knows of where it is, and tells of what it did. */
 struct hostile {
     const char *address; /* of the broker */
     bool small;          /* a short measurement, for which less must do */
+    bool is_another;     /* of HOSTILE_UID; else of the bench's own user */
     bool yields;         /* to the innocent client, with which it shares a CPU */
     unsigned run_ms;     /* how long it will go at a time */
     uint64_t done;       /* of what load->unit says */
@@ -31,16 +29,13 @@ struct hostile {
 struct load {
     const char *key;                         /* for programs, and --only */
     const char *meaning, *unit;              /* for people: what it does, and what of it is counted */
-    bool needs_users;                        /* needs to be two users: not to be had without root */
+    bool needs_users;                        /* of its own: see users.h */
     const char *limits[BROKER_LIMITS + 1];   /* of the broker */
     int (*prepare)(struct hostile *hostile); /* all of these: 0, or -1; it has been said why */
     int (*begin)(struct hostile *hostile);   /* to go: what shall not be measured. NULL: nothing */
     int (*step)(struct hostile *hostile);    /* some of it; takes a tenth of a second at most */
     int (*rest)(struct hostile *hostile);    /* until nothing is on its way any more */
 };
-
-/* In a load: from now on it is this user, if the process was root's. */
-int hostile_become(uid_t uid);
 
 /* The bench's side of it. */
 struct hostile_process {

@@ -7,6 +7,7 @@
 #include "flood.h"
 #include "hostile_buffers.h"
 #include "hostile_loads.h"
+#include "users.h"
 
 #define NAMES       100000u
 #define NAMES_SMALL 2000u
@@ -92,7 +93,7 @@ static int prepare_hidden_names(struct hostile *hostile)
     const struct list_request list = {.owner = SEALBUF_OWNER_SELF, .flags = SEALBUF_LIST_ALL_OWNERS};
 
     flood = (struct flood){.lines = LISTERS, .depth = 1, .ask = ask_for_nothing};
-    if (bind_names(hostile) < 0 || hostile_become(OTHER_HOSTILE_UID) < 0 || make_list(&lists[0], &list) < 0)
+    if (bind_names(hostile) < 0 || users_become(OTHER_HOSTILE_UID) < 0 || make_list(&lists[0], &list) < 0)
         return -1;
     return flood_open(&flood, hostile);
 }

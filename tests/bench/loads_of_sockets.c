@@ -118,6 +118,7 @@ const struct load load_of_descriptors = {
     .key = "descriptors",
     .meaning = "sends 253 pipes that nobody wants in a message",
     .unit = "messages",
+    .needs_users = true, /* the broker turns all connections of the user away that does so */
     .prepare = prepare_descriptors,
     .begin = flood_begin,
     .step = flood_step,

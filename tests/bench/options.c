@@ -17,7 +17,7 @@
 #define QUICK_BUDGET     (6 * SECOND)
 #define GREATEST_REQUEST 10000000ul
 /* Of the stalls: rounds, and pings in a run, of which there are two in a round; alone, beside the figures, quickly. */
-#define STALL_ROUNDS        10u
+#define STALL_ROUNDS        5u
 #define STALL_ROUNDS_BESIDE 3u
 #define STALL_ROUNDS_QUICK  2u
 #define STALL_RUN           2000u
@@ -34,7 +34,8 @@ enum option_id {
     OPT_JSON,
     OPT_QUICK,
     OPT_STALLS,
-    OPT_NORMAL
+    OPT_NORMAL_PRIORITY,
+    OPT_TOGETHER
 };
 
 static const struct option long_options[] = {
@@ -46,37 +47,38 @@ static const struct option long_options[] = {
     {"json", no_argument, NULL, OPT_JSON},
     {"quick", no_argument, NULL, OPT_QUICK},
     {"stalls", no_argument, NULL, OPT_STALLS},
-    {"normal-priority", no_argument, NULL, OPT_NORMAL},
+    {"normal-priority", no_argument, NULL, OPT_NORMAL_PRIORITY},
+    {"together", no_argument, NULL, OPT_TOGETHER},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
 
 static void print_help(void)
 {
-    printf(
-        "Usage: bench [OPTION]...\n"
-        "Measures sealbufd, through libsealbuf, beside a server that only makes the system calls; and how long an\n"
-        "innocent client waits for an answer while a hostile one keeps the broker busy (the stalls).\n\n"
-        "  --broker PATH    the sealbufd to measure (default: $SEALBUFD, else the one beside this program,\n"
-        "                   else ./sealbufd)\n"
-        "  --quick          under half a minute; the p99 columns say little then, and the loads are small\n"
-        "  --stalls         the stalls only, with %u rounds for each load instead of %u\n"
-        "  --normal-priority  measure the stalls without real-time priority for the broker's loop and the innocent\n"
-        "                   client (default: with it where it is to be had, so that what else this machine does is\n"
-        "                   not part of the times)\n"
-        "  --iterations N   how often each operation is done on each side (default: %u, or as often as fits in\n"
-        "                   %llu s), in steps of 100; with --stalls, how many pings are sent in quiet and under each\n"
-        "                   load (default: %u), in steps of %u\n"
-        "  --live N         buffers for the figure with many of them (default: %u, at most %u), as far as the limit\n"
-        "                   of open files allows\n"
-        "  --only KEY       take one figure, or the stalls by one load, by its key in the JSON\n"
-        "  --cpu N          pin all to this CPU (default: the last one that this process may run on); the brokers of\n"
-        "                   the stalls to the first other one\n"
-        "  --json           for programs: times in nanoseconds\n"
-        "  --help           show this and exit\n\n"
-        "Exits with 0, with 1 where a measurement failed, with 2 where the command line is wrong.\n",
-        STALL_ROUNDS, STALL_ROUNDS_BESIDE, ITERATIONS, BUDGET / SECOND, STALL_ROUNDS * STALL_RUN, STALL_RUN, LIVE,
-        GREATEST_LIVE);
+    printf("Usage: bench [OPTION]...\n"
+           "Measures sealbufd, through libsealbuf, beside a server that only makes the system calls; and how long an\n"
+           "innocent client waits for an answer while a hostile one keeps the broker busy (the stalls).\n\n"
+           "  --broker PATH      the sealbufd to measure (default: $SEALBUFD, else the one beside this program,\n"
+           "                     else ./sealbufd)\n"
+           "  --quick            under half a minute; the p99 columns say little then, and the loads are small\n"
+           "  --iterations N     how often each operation is done on each side (default: %u, or as often as fits\n"
+           "                     in %llu s), in steps of 100\n"
+           "  --live N           buffers for the figure with many of them (default: %u, at most %u), as far as the\n"
+           "                     limit of open files allows\n"
+           "  --only KEY         take one figure, or the stalls by one load, by its key in the JSON\n"
+           "  --cpu N            pin all to this CPU (default: the last one that this process may run on); the\n"
+           "                     brokers of the stalls to the first other one\n"
+           "  --json             for programs: times in nanoseconds\n"
+           "  --help             show this and exit\n\n"
+           "The stalls:\n"
+           "  --stalls           take them only: with loads of full size, and %u pings in quiet and under each load\n"
+           "                     instead of %u; --iterations says how many, in steps of %u\n"
+           "  --together         the innocent client on the broker's CPU; see docs/performance.md\n"
+           "  --normal-priority  no real-time priority for the broker's loop and the innocent client (default: with\n"
+           "                     it where that is allowed, so that what else the machine does is not measured)\n\n"
+           "Exits with 0, with 1 where a measurement failed, with 2 where the command line is wrong.\n",
+           ITERATIONS, BUDGET / SECOND, LIVE, GREATEST_LIVE, STALL_ROUNDS * STALL_RUN, STALL_ROUNDS_BESIDE * STALL_RUN,
+           STALL_RUN);
 }
 
 static bool parse_number(const char *text, unsigned long least, unsigned long greatest, unsigned long *value)
@@ -122,8 +124,11 @@ static const char *apply(struct options *options, int option, const char *argume
     case OPT_STALLS:
         options->stalls_only = true;
         return NULL;
-    case OPT_NORMAL:
-        options->normal = true;
+    case OPT_NORMAL_PRIORITY:
+        options->normal_priority = true;
+        return NULL;
+    case OPT_TOGETHER:
+        options->together = true;
         return NULL;
     case OPT_QUICK:
         options->quick = true;
@@ -155,8 +160,8 @@ static void settle_stalls(struct options *options)
         options->stall_rounds = STALL_ROUNDS_QUICK;
     if (options->iterations && !options->figures)
         options->stall_rounds = (options->iterations + options->stall_run - 1) / options->stall_run;
-    if (options->stall_rounds > STALL_ROUNDS_AT_MOST)
-        options->stall_rounds = STALL_ROUNDS_AT_MOST;
+    if (options->stall_rounds > SERIES_ROUNDS)
+        options->stall_rounds = SERIES_ROUNDS;
 }
 
 /* What was not said. Whoever names a number of iterations gets them all, however long it takes. */

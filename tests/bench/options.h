@@ -14,7 +14,7 @@ struct options {
     uint64_t budget_ns;   /* 0: none */
     bool figures, stalls; /* which parts */
     unsigned stall_rounds, stall_run;
-    bool json, quick, stalls_only, normal;
+    bool json, quick, stalls_only, normal_priority, together;
 };
 
 enum options_outcome { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_WRONG };

@@ -2,36 +2,27 @@
 #include "pinger.h"
 
 #include <errno.h>
-#include <string.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
 #include "complain.h"
-#include "hostile.h"
+#include "users.h"
 
 #define TIMEOUT_MS 10000
 #define WARM_UP    50u
 
-/* The broker sees the effective uid of connect(2). */
-static int connect_as_innocent(struct pinger *pinger, const char *address)
+int pinger_connect(struct pinger *pinger, const char *address, bool is_another, const struct bare_client *bare)
 {
     const struct sealbuf_connect_options options = {
         .struct_size = sizeof(options), .address = address, .timeout_ms = TIMEOUT_MS};
-    bool root = geteuid() == 0;
 
-    if (root && seteuid(INNOCENT_UID) < 0)
-        return complain("becoming the user %u: %s", (unsigned)INNOCENT_UID, strerror(errno));
-    int r = sealbuf_connect(&pinger->client, &options);
-    if (root && seteuid(0) < 0)
-        return complain("becoming root again: %s", strerror(errno));
-    return r < 0 ? complain_client("connecting the innocent client", NULL, r) : 0;
-}
-
-int pinger_connect(struct pinger *pinger, const char *address)
-{
-    pinger->client = NULL;
+    *pinger = (struct pinger){.bare = bare};
     prctl(PR_SET_TIMERSLACK, 1UL);
-    return connect_as_innocent(pinger, address);
+    if (is_another && users_act_as(INNOCENT_UID) < 0)
+        return -1;
+    int r = sealbuf_connect(&pinger->client, &options);
+    if (is_another && users_act_as(0) < 0)
+        return -1;
+    return r < 0 ? complain_client("connecting the innocent client", NULL, r) : 0;
 }
 
 static void wait_until(uint64_t ns)
@@ -42,39 +33,58 @@ static void wait_until(uint64_t ns)
         ;
 }
 
-static int ping_once(struct pinger *pinger, struct samples *samples)
+static int ping_broker(const struct pinger *pinger, struct samples *samples)
 {
     int r = TIMED(samples, sealbuf_ping(pinger->client));
 
     return r < 0 ? complain_client("the innocent client's ping", pinger->client, r) : 0;
 }
 
-static int take(struct pinger *pinger, struct samples *samples, unsigned count)
+static int ping_bare(const struct pinger *pinger, struct samples *samples)
 {
-    size_t end = samples->count + count;
+    const struct bare_request request = {.operation = BARE_PING};
+    struct bare_catch caught;
+    int r = TIMED(samples, bare_call(pinger->bare, &request, &caught));
+
+    return r < 0 ? complain_bare("the innocent client's ping", r) : 0;
+}
+
+/* What the last one kept from being sent in its time. */
+static void add_kept_back(struct samples *samples, size_t end)
+{
+    uint64_t left = samples->ns[samples->count - 1];
+
+    while (left > PING_INTERVAL_NS && samples->count < end) {
+        left -= PING_INTERVAL_NS;
+        samples_add(samples, left);
+    }
+}
+
+static int take(struct pinger *pinger, struct samples *samples, struct samples *bare, unsigned count)
+{
+    size_t end = samples->count + count, bare_end = bare->count + count;
 
     while (samples->count < end) {
         uint64_t due = now_ns() + PING_INTERVAL_NS;
-        if (ping_once(pinger, samples) < 0)
+        if (ping_broker(pinger, samples) < 0)
             return -1;
-        uint64_t left = samples->ns[samples->count - 1];
-        while (left > PING_INTERVAL_NS && samples->count < end) {
-            left -= PING_INTERVAL_NS;
-            samples_add(samples, left);
-        }
+        add_kept_back(samples, end);
+        if (bare->count < bare_end && ping_bare(pinger, bare) < 0)
+            return -1;
+        add_kept_back(bare, bare_end);
         wait_until(due);
     }
     return 0;
 }
 
-int pinger_run(struct pinger *pinger, struct samples *samples, unsigned count)
+int pinger_run(struct pinger *pinger, struct samples *samples, struct samples *bare, unsigned count)
 {
-    uint64_t ns[WARM_UP];
-    struct samples none = {.ns = ns, .room = WARM_UP};
+    uint64_t ns[2][WARM_UP];
+    struct samples none = {.ns = ns[0], .room = WARM_UP}, bare_none = {.ns = ns[1], .room = WARM_UP};
 
-    if (take(pinger, &none, WARM_UP) < 0)
+    if (take(pinger, &none, &bare_none, WARM_UP) < 0)
         return -1;
-    return take(pinger, samples, count);
+    return take(pinger, samples, bare, count);
 }
 
 void pinger_disconnect(struct pinger *pinger)

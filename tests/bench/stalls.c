@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "stalls.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "child.h"
 #include "complain.h"
@@ -22,8 +19,16 @@ static struct stall all[] = {
 };
 #define STALLS (sizeof(all) / sizeof(all[0]))
 
-struct theatre {
+/* How long the broker has to finish with what the load has left behind. */
+#define SETTLING_NS 20000000
+
+/* The clients go first, and so does the bare server: it stands for what a broker could do at the best. */
+#define LOOP_PRIORITY   1
+#define CLIENT_PRIORITY 2
+
+struct scene {
     struct broker broker;
+    struct bare_client bare; /* its server runs beside the broker */
     struct pinger pinger;
     struct hostile_process hostile;
 };
@@ -36,105 +41,110 @@ bool stalls_know(const char *key)
     return false;
 }
 
-double stall_ratio(const struct stall *stall)
+double stall_ratio(const struct series *quiet, const struct series *loaded)
 {
-    return stall->quiet_p99 ? (double)stall->loaded_p99 / (double)stall->quiet_p99 : 0;
+    return series_p99(quiet) ? (double)series_p99(loaded) / (double)series_p99(quiet) : 0;
 }
 
-static int theatre_open(struct theatre *theatre, const struct stall *stall, const struct stall_plan *plan)
+/* On the CPU where this process is, and not only for the moment: what else it starts is elsewhere. */
+static int start_servers(struct scene *scene, const struct load *load, const struct stall_plan *plan)
 {
-    struct hostile hostile = {.address = theatre->broker.socket,
-                              .small = plan->small,
-                              .yields = !plan->realtime,
-                              .run_ms = plan->run * (PING_INTERVAL_NS / 1000) / 1000};
-    int load_cpu = plan->cpu, pinger_cpu = plan->cpu;
+    if (broker_start(&scene->broker, plan->broker, load->limits) < 0 || broker_open_to_all(&scene->broker) < 0 ||
+        bare_client_start(&scene->bare) < 0)
+        return -1;
+    if (!plan->realtime)
+        return 0;
+    realtime_begin(scene->broker.pid, LOOP_PRIORITY); /* not its workers, which it starts later */
+    realtime_begin(scene->bare.server, CLIENT_PRIORITY);
+    return 0;
+}
 
-    *theatre = (struct theatre){.hostile = {.control = -1}};
-    if (getenv("BENCH_TOGETHER"))
-        pinger_cpu = plan->broker_cpu;
+/* The innocent client is this process. */
+static int scene_open(struct scene *scene, const struct load *load, const struct stall_plan *plan)
+{
+    *scene = (struct scene){.hostile = {.control = -1}, .bare = {.socket = -1}};
     if (cpus_pin(plan->broker_cpu) < 0)
         return -1;
-    int r = broker_start(&theatre->broker, plan->broker, stall->load->limits);
-    if (cpus_pin(pinger_cpu) < 0 || r < 0 || broker_open_to_all(&theatre->broker) < 0)
+    int r = start_servers(scene, load, plan);
+    if (cpus_pin(plan->together ? plan->broker_cpu : plan->cpu) < 0 || r < 0)
+        return -1;
+    const struct hostile hostile = {.address = scene->broker.socket,
+                                    .small = plan->small,
+                                    .is_another = plan->several_users,
+                                    .yields = !plan->realtime,
+                                    .run_ms = plan->run * (PING_INTERVAL_NS / 1000) / 1000};
+    if (hostile_start(&scene->hostile, load, &hostile, plan->cpu) < 0)
         return -1;
     if (plan->realtime)
-        realtime_begin(theatre->broker.pid, 1); /* its loop: workers are threads that it starts later */
-    if (hostile_start(&theatre->hostile, stall->load, &hostile, load_cpu) < 0)
-        return -1;
-    if (plan->realtime)
-        realtime_begin(0, 2);
-    return pinger_connect(&theatre->pinger, theatre->broker.socket);
+        realtime_begin(0, CLIENT_PRIORITY);
+    return pinger_connect(&scene->pinger, scene->broker.socket, plan->several_users, &scene->bare);
 }
 
-static void theatre_close(struct theatre *theatre)
+static void scene_close(struct scene *scene)
 {
-    pinger_disconnect(&theatre->pinger);
+    pinger_disconnect(&scene->pinger);
     realtime_end(0);
-    hostile_stop(&theatre->hostile);
-    broker_stop(&theatre->broker);
+    hostile_stop(&scene->hostile);
+    bare_client_stop(&scene->bare);
+    broker_stop(&scene->broker);
 }
 
-static uint64_t percentile_of_last(const struct samples *samples, unsigned run, double percent)
+static int take_round(struct scene *scene, struct stall *stall, unsigned run, uint64_t *busy_ns)
 {
-    uint64_t *copy = malloc(run * sizeof(*copy));
-    struct samples last = {.ns = copy, .count = run, .room = run};
+    const struct timespec settling = {.tv_nsec = SETTLING_NS};
+    struct series *series[] = {&stall->quiet, &stall->bare_quiet, &stall->loaded, &stall->bare_loaded};
 
-    if (!copy)
-        return 0;
-    memcpy(copy, samples->ns + samples->count - run, run * sizeof(*copy));
-    samples_sort(&last);
-    uint64_t ns = samples_percentile(&last, percent);
-    free(copy);
-    return ns;
+    nanosleep(&settling, NULL);
+    if (interrupted() || pinger_run(&scene->pinger, &stall->quiet.samples, &stall->bare_quiet.samples, run) < 0 ||
+        hostile_go(&scene->hostile) < 0)
+        return -1;
+    uint64_t start = now_ns();
+    if (pinger_run(&scene->pinger, &stall->loaded.samples, &stall->bare_loaded.samples, run) < 0 ||
+        hostile_rest(&scene->hostile) < 0)
+        return -1;
+    *busy_ns += now_ns() - start;
+    for (unsigned i = 0; i < sizeof(series) / sizeof(series[0]); i++)
+        if (series_end_round(series[i]) < 0)
+            return complain("no memory for the times of a round");
+    return 0;
 }
 
-static int take_rounds(struct theatre *theatre, struct stall *stall, const struct stall_plan *plan)
+static int take_rounds(struct scene *scene, struct stall *stall, const struct stall_plan *plan)
 {
-    uint64_t quiet[STALL_ROUNDS_AT_MOST], loaded[STALL_ROUNDS_AT_MOST], busy_ns = 0;
+    uint64_t busy_ns = 0;
 
-    for (unsigned i = 0; i < plan->rounds; i++) {
-        const struct timespec settle = {.tv_nsec = 20000000};
-        nanosleep(&settle, NULL);
-        if (interrupted() || pinger_run(&theatre->pinger, &stall->quiet, plan->run) < 0)
+    for (unsigned i = 0; i < plan->rounds; i++)
+        if (take_round(scene, stall, plan->run, &busy_ns) < 0)
             return -1;
-        quiet[i] = percentile_of_last(&stall->quiet, plan->run, 99);
-        if (hostile_go(&theatre->hostile) < 0)
-            return -1;
-        uint64_t start = now_ns();
-        if (pinger_run(&theatre->pinger, &stall->loaded, plan->run) < 0 || hostile_rest(&theatre->hostile) < 0)
-            return -1;
-        busy_ns += now_ns() - start;
-        loaded[i] = percentile_of_last(&stall->loaded, plan->run, 99);
-    }
-    struct samples q = {.ns = quiet, .count = plan->rounds}, l = {.ns = loaded, .count = plan->rounds};
-    if (getenv("BENCH_ROUNDS"))
-        for (unsigned i = 0; i < plan->rounds; i++)
-            fprintf(stderr, "%s round %u: quiet %.1f loaded %.1f\n", stall->load->key, i, (double)quiet[i] / 1e3,
-                    (double)loaded[i] / 1e3);
-    samples_sort(&q);
-    samples_sort(&l);
-    stall->quiet_p99 = samples_percentile(&q, 50);
-    stall->loaded_p99 = samples_percentile(&l, 50);
-    stall->rate = (double)theatre->hostile.done * 1e9 / (double)busy_ns;
-    memcpy(stall->note, theatre->hostile.note, sizeof(stall->note));
-    samples_sort(&stall->quiet);
-    samples_sort(&stall->loaded);
+    series_finish(&stall->quiet);
+    series_finish(&stall->loaded);
+    series_finish(&stall->bare_quiet);
+    series_finish(&stall->bare_loaded);
+    stall->rate = (double)scene->hostile.done * 1e9 / (double)busy_ns;
+    memcpy(stall->note, scene->hostile.note, sizeof(stall->note));
+    return 0;
+}
+
+static int prepare_series(struct stall *stall, size_t room)
+{
+    if (series_init(&stall->quiet, room) < 0 || series_init(&stall->loaded, room) < 0 ||
+        series_init(&stall->bare_quiet, room) < 0 || series_init(&stall->bare_loaded, room) < 0)
+        return complain("no memory for %zu times; ask for fewer --iterations", 4 * room);
     return 0;
 }
 
 static int take_stall(struct stall *stall, const struct stall_plan *plan)
 {
-    size_t room = (size_t)plan->rounds * plan->run;
-    struct theatre theatre;
+    struct scene scene;
 
-    if (samples_init(&stall->quiet, room) < 0 || samples_init(&stall->loaded, room) < 0)
-        return complain("no memory for %zu times; ask for fewer --iterations", 2 * room);
-    int r = theatre_open(&theatre, stall, plan);
+    if (prepare_series(stall, (size_t)plan->rounds * plan->run) < 0)
+        return -1;
+    int r = scene_open(&scene, stall->load, plan);
     if (r == 0)
-        r = take_rounds(&theatre, stall, plan);
+        r = take_rounds(&scene, stall, plan);
     if (r < 0)
-        broker_show_log(&theatre.broker);
-    theatre_close(&theatre);
+        broker_show_log(&scene.broker);
+    scene_close(&scene);
     return r;
 }
 
@@ -147,7 +157,7 @@ int stalls_take(struct stalls *stalls, const struct stall_plan *plan)
     for (unsigned i = 0; i < STALLS && r == 0; i++) {
         struct stall *stall = &all[i];
         stall->wanted = !plan->only || strcmp(plan->only, stall->load->key) == 0;
-        stall->skipped = stall->load->needs_users && geteuid() != 0;
+        stall->skipped = stall->load->needs_users && !plan->several_users;
         if (stall->wanted && !stall->skipped)
             r = take_stall(stall, plan);
     }
@@ -160,7 +170,10 @@ int stalls_take(struct stalls *stalls, const struct stall_plan *plan)
 void stalls_free(struct stalls *stalls)
 {
     for (unsigned i = 0; i < stalls->count; i++) {
-        samples_free(&stalls->stall[i].quiet);
-        samples_free(&stalls->stall[i].loaded);
+        struct stall *stall = &stalls->stall[i];
+        series_free(&stall->quiet);
+        series_free(&stall->loaded);
+        series_free(&stall->bare_quiet);
+        series_free(&stall->bare_loaded);
     }
 }
