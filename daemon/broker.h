@@ -13,6 +13,8 @@
 #include "quota.h"
 #include "reaper.h"
 #include "registry.h"
+#include "token.h"
+#include "turn.h"
 #include "worker.h"
 
 struct event_base;
@@ -32,7 +34,9 @@ struct broker {
     struct quota quota;
     struct buffers buffers;
     struct registry registry;
+    struct tokens tokens;
     struct reaper reaper;
+    struct turns turns;
     struct workers *workers;
     struct memfd_devices devices;
     uint32_t birth_seals; /* that the kernel gives a memfd unasked: EXEC, where it has it */
@@ -43,9 +47,7 @@ struct broker {
     struct counters counters;
     uint64_t instance; /* random: another one is another broker, or this one started again */
     uint64_t started_ns;
-    uint64_t looked_ns;           /* when flight.c last looked who has read */
-    uint64_t sealing_descriptors; /* duplicates that workers add seals to */
-    uint64_t queued_descriptors;  /* duplicates in the replies that wait */
+    uint64_t looked_ns; /* when flight.c last looked who has read */
     bool stopping;
     uint8_t in[SEALBUF_MAX_MESSAGE];  /* the message in hand */
     uint8_t out[SEALBUF_MAX_MESSAGE]; /* and its reply */

@@ -5,9 +5,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "claim.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "seals.h"
+#include "token.h"
 
 static int compare_ids(const struct buffer *a, const struct buffer *b)
 {
@@ -27,15 +29,22 @@ static int charge(struct buffers *buffers, const struct buffer_spec *spec, struc
     int r = quota_charge(buffers->quota, spec->owner, RESOURCE_BUFFERS, 1, met);
     if (r)
         return r;
-    r = quota_charge(buffers->quota, spec->owner, RESOURCE_BYTES, spec->size, met);
+    r = quota_charge(buffers->quota, spec->owner, RESOURCE_METADATA, spec->label.length + spec->metadata.length, met);
     if (r)
-        quota_release(buffers->quota, spec->owner, RESOURCE_BUFFERS, 1);
+        goto no_metadata;
+    r = quota_charge(buffers->quota, spec->owner, RESOURCE_BYTES, spec->size, met);
+    if (r == 0)
+        return 0;
+    quota_release(buffers->quota, spec->owner, RESOURCE_METADATA, spec->label.length + spec->metadata.length);
+no_metadata:
+    quota_release(buffers->quota, spec->owner, RESOURCE_BUFFERS, 1);
     return r;
 }
 
-static void release(struct buffers *buffers, uid_t owner, uint64_t size)
+static void release(struct buffers *buffers, uid_t owner, uint64_t size, uint64_t metadata)
 {
     quota_release(buffers->quota, owner, RESOURCE_BYTES, size);
+    quota_release(buffers->quota, owner, RESOURCE_METADATA, metadata);
     quota_release(buffers->quota, owner, RESOURCE_BUFFERS, 1);
 }
 
@@ -53,7 +62,7 @@ int buffer_enter(struct buffers *buffers, const struct buffer_spec *spec, int *f
         return r;
     struct buffer *b = malloc(sizeof(*b) + spec->label.length + spec->metadata.length);
     if (!b) {
-        release(buffers, spec->owner, spec->size);
+        release(buffers, spec->owner, spec->size, spec->label.length + spec->metadata.length);
         return SEALBUF_ERR_MEMORY;
     }
     *b = (struct buffer){
@@ -71,6 +80,7 @@ int buffer_enter(struct buffers *buffers, const struct buffer_spec *spec, int *f
         .is_held = true,
     };
     LIST_INIT(&b->names);
+    LIST_INIT(&b->tokens);
     if (spec->label.length)
         memcpy(b->strings, spec->label.data, spec->label.length);
     if (spec->metadata.length)
@@ -87,14 +97,41 @@ struct buffer *buffer_find(struct buffers *buffers, uint64_t id)
     return RB_FIND(buffer_tree, &buffers->by_id, &key);
 }
 
-void buffer_drop_if_unheld(struct buffers *buffers, struct buffer *buffer)
+static void bury(struct buffers *buffers, struct buffer *buffer)
 {
-    if (buffer->is_held || !LIST_EMPTY(&buffer->names))
-        return;
-    RB_REMOVE(buffer_tree, &buffers->by_id, buffer);
-    release(buffers, buffer->owner, buffer->charged);
     reaper_close(buffers->reaper, buffer->fd);
     free(buffer);
+}
+
+void buffer_drop_if_unheld(struct buffers *buffers, struct buffer *buffer)
+{
+    struct token *token;
+
+    if (buffer->is_held || !LIST_EMPTY(&buffer->names))
+        return;
+    while ((token = LIST_FIRST(&buffer->tokens)))
+        token_remove(token);
+    claim_forget_buffer(buffer);
+    RB_REMOVE(buffer_tree, &buffers->by_id, buffer);
+    release(buffers, buffer->owner, buffer->charged, (uint64_t)buffer->label_length + buffer->metadata_length);
+    buffer->is_gone = true;
+    if (buffer->pins)
+        buffers->reaper->pending++;
+    else
+        bury(buffers, buffer);
+}
+
+void buffer_pin(struct buffer *buffer)
+{
+    buffer->pins++;
+}
+
+void buffer_unpin(struct buffers *buffers, struct buffer *buffer)
+{
+    if (--buffer->pins || !buffer->is_gone)
+        return;
+    buffers->reaper->pending--;
+    bury(buffers, buffer);
 }
 
 void buffer_unhold(struct buffers *buffers, struct buffer *buffer)

@@ -3,7 +3,7 @@
  * A buffer: one memfd and what the broker knows of it.
  *
  * It lives as long as somebody holds it: the connection that created it, until it is published or that connection
- * ends; then the names that are bound to it. An id is never used again.
+ * ends; then the names that are bound to it. Its tokens go with it. An id is never used again.
  */
 #ifndef DAEMON_BUFFER_H
 #define DAEMON_BUFFER_H
@@ -18,12 +18,17 @@
 #include "reaper.h"
 #include "tree.h"
 
+struct claim;
 struct name;
+struct token;
 
 struct buffer {
     RB_ENTRY(buffer) by_id;
     LIST_ENTRY(buffer) held;         /* in the list of its connection, while `is_held` */
     LIST_HEAD(names_of, name) names; /* that are bound to it */
+    LIST_HEAD(tokens_of, token) tokens;
+    unsigned pins;       /* paused requests that will send its descriptor */
+    struct claim *claim; /* somebody is taking it: it is there for nobody else */
     uint64_t id;
     uint64_t charged; /* bytes */
     uint64_t created_ns;
@@ -36,6 +41,7 @@ struct buffer {
     uint8_t label_length;
     bool is_final; /* what was charged is the size, and no seal lets it change */
     bool is_held;
+    bool is_gone;   /* but for its descriptor, which waits for the pins */
     char strings[]; /* label, then metadata */
 };
 
@@ -74,6 +80,10 @@ void buffer_unhold(struct buffers *buffers, struct buffer *buffer);
 
 /* To be called when its last holder may have gone. */
 void buffer_drop_if_unheld(struct buffers *buffers, struct buffer *buffer);
+
+/* Its descriptor stays open, whatever becomes of it, until it is unpinned as often as it was pinned. */
+void buffer_pin(struct buffer *buffer);
+void buffer_unpin(struct buffers *buffers, struct buffer *buffer);
 
 /*
  * The seals: those that are there now; or, where it is known to be immutable and to have those of interest, what is

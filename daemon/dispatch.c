@@ -7,14 +7,23 @@
 
 #include "accounts.h"
 #include "aside.h"
+#include "claim.h"
+#include "cleanup.h"
 #include "errors.h"
 #include "flight.h"
 #include "listing.h"
 #include "log.h"
+#include "paused.h"
 #include "request.h"
 #include "sealing.h"
 #include "serve.h"
 #include "text.h"
+
+/* Between two looks at the clock. */
+#define CLOSE_AT_ONCE 16u
+
+/* So many records, or a LIST, may take more than a turn, and are charged as requests that wait. */
+#define RECORDS_UNCHARGED 8
 
 /* A reply's record without any string, and a short sentence: what must fit for each record, come what may. */
 #define RECORD_AT_LEAST 224u
@@ -22,7 +31,7 @@
 
 static const struct handler {
     int (*record)(struct request *, const union request_record *, union reply_record *);
-    int (*list)(struct request *, const union request_record *); /* also 1: put aside */
+    int (*list)(struct request *, const union request_record *); /* also PAUSED */
     int (*whole)(struct request *);
 } handlers[] = {
     [SEALBUF_OP_HELLO] = {.record = serve_hello},   [SEALBUF_OP_PING] = {0},
@@ -103,6 +112,9 @@ static void set_status(const struct request *request, union reply_record *out, i
             out->buffer = (struct buffer_record){0};
         out->buffer.status = (uint32_t)status;
         out->buffer.text = sentence;
+    } else if (request->operation->reply == &token_record_schema) {
+        out->token.status = (uint32_t)status;
+        out->token.text = sentence;
     } else {
         out->hello.status = (uint32_t)status;
         out->hello.text = sentence;
@@ -117,12 +129,15 @@ static void serve_record(struct request *request, const union request_record *in
     union reply_record out;
 
     memset(&out, 0, sizeof(out));
+    request->claim = NULL;
     int status = handlers[operation->opcode].record(request, in, &out);
     set_status(request, &out, status);
     request->reply.room = SEALBUF_MAX_MESSAGE - left * RECORD_AT_LEAST;
     if (record_encode(operation->reply, &request->reply, &out)) {
         status = refuse(request, SEALBUF_ERR_TOO_BIG, "%s", "");
         shipment_cut(&request->shipment, shipped);
+        if (request->claim)
+            claim_undo(request->claim);
         set_status(request, &out, status);
         record_encode(operation->reply, &request->reply, &out);
     }
@@ -174,26 +189,90 @@ static enum verdict send_reply(struct request *request)
     return peer_send(request->peer, request->reply.buffer, request->reply.used, &request->shipment);
 }
 
-/* All is known to be well-formed. */
-static enum verdict serve(struct request *request)
+/* The request goes on in its peer's next turn. Where there is no memory to keep it, it does now. */
+static bool pause_request(struct request *request)
+{
+    if (!request->sent)
+        request_pin(request);
+    if (request->paused)
+        return true;
+    request->paused = paused_save(request);
+    if (!request->paused)
+        return false;
+    request->paused->request.paused = request->paused;
+    request->peer->paused = request->paused;
+    request->shipment.count = request->pinned = 0; /* it has moved */
+    request->sealed = NULL;
+    return true;
+}
+
+/* False: the turn is over before the last record. */
+static bool serve_records(struct request *request)
+{
+    union request_record room;
+
+    while (request->index < request->header.count) {
+        request->broker->counters.records++;
+        serve_record(request, next_record(request, &room));
+        request->index++;
+        if (request->index < request->header.count && turn_is_over(request->broker) && pause_request(request))
+            return false;
+    }
+    return true;
+}
+
+/* Writes the reply. 0, or a refusal of the whole request, or PAUSED. */
+#define PAUSED 1
+static int make_reply(struct request *request)
 {
     const struct handler *handler = &handlers[request->operation->opcode];
     union request_record room;
     int r = 0;
 
-    request->broker->counters.records += request->header.count;
-    for (; request->index < request->header.count; request->index++) {
+    if (handler->record)
+        return serve_records(request) ? 0 : PAUSED;
+    if (handler->list) {
         const union request_record *in = next_record(request, &room);
-        if (handler->record)
-            serve_record(request, in);
-        else
+        do
             r = handler->list(request, in);
-    }
-    if (handler->whole)
+        while (r == PAUSED && !pause_request(request));
+    } else if (handler->whole) {
         r = handler->whole(request);
-    if (r == 1) /* put aside */
+    }
+    return r;
+}
+
+/* Descriptors that were made for the reply are closed here, as many as there is time for. */
+static bool close_shipment(struct request *request)
+{
+    while (request->shipment.count > CLOSE_AT_ONCE) {
+        shipment_cut(&request->shipment, request->shipment.count - CLOSE_AT_ONCE);
+        if (turn_is_over(request->broker) && pause_request(request))
+            return false;
+    }
+    shipment_cut(&request->shipment, 0);
+    return true;
+}
+
+/* All is known to be well-formed. */
+static enum verdict serve(struct request *request)
+{
+    enum verdict verdict = GO_ON;
+
+    if (!request->sent) {
+        int r = make_reply(request);
+        if (r == PAUSED)
+            return GO_ON;
+        request->sent = true;
+        verdict = r ? refuse_all(request, r) : send_reply(request);
+        request_unpin(request);
+    }
+    if (verdict == GO_ON && !close_shipment(request))
         return GO_ON;
-    return r ? refuse_all(request, r) : send_reply(request);
+    shipment_cut(&request->shipment, 0);
+    sealing_free(take_pointer(request->sealed));
+    request->done = true;
+    return verdict;
 }
 
 /* What holds for every message, whatever its operation; *verdict where it is answered already. */
@@ -235,6 +314,12 @@ static void request_init(struct request *request, struct peer *peer, const uint8
     request->index = 0;
     request->sealed = NULL;
     request->aside = NULL;
+    request->paused = NULL;
+    request->pinned = 0;
+    request->sent = request->done = false;
+    request->claim = NULL;
+    request->place.begun = request->place.shown = false;
+    request->place.names_at = 0;
     request->reply =
         (struct writer){.buffer = peer->broker->out, .used = HEADER_SIZE, .room = sizeof(peer->broker->out)};
     request->replies = 0;
@@ -246,42 +331,42 @@ static bool needs_sealing(const struct request *request)
     return request->header.opcode == SEALBUF_OP_SEAL || request->header.opcode == SEALBUF_OP_PUBLISH;
 }
 
-/* Has seals added first where some are missing. True: the request is being taken care of, *verdict says how. */
-static bool have_sealed(struct request *request, enum verdict *verdict)
+/* Refuses what could neither be served nor wait: r as of sealing_start and aside_put. */
+static enum verdict refuse_waiting(struct request *request, int r, const struct limit_met *met)
 {
-    int r = sealing_start(request);
+    int error = SEALBUF_ERR_TABLE_FULL;
 
-    if (r < 0) {
-        int error = r == -ENOMEM ? SEALBUF_ERR_MEMORY : SEALBUF_ERR_TABLE_FULL;
-        refuse(request, error, "%s", "");
-        *verdict = refuse_all(request, error);
-    } else {
-        *verdict = GO_ON;
-    }
-    return r != 0;
+    if (r == -EDQUOT)
+        return refuse_all(request, refuse_limit(request, SEALBUF_ERR_LIMIT, met));
+    if (r == -ENOMEM)
+        error = SEALBUF_ERR_MEMORY;
+    return refuse_all(request, refuse(request, error, "%s", ""));
+}
+
+static bool ships(const struct request *request)
+{
+    return request->header.opcode == SEALBUF_OP_GET || request->header.opcode == SEALBUF_OP_CREATE;
 }
 
 /*
- * Serves the request, or puts it aside while what it asks for could not be sent: descriptors that waited in the broker
- * instead would only move the problem into its table.
+ * Serves a request that was found good; or has seals added first; or puts it aside while what it asks for could not be
+ * sent: descriptors that waited in the broker instead would only move the problem into its table.
  */
-static enum verdict serve_when_allowed(struct request *request)
-{
-    bool ships = request->header.opcode == SEALBUF_OP_GET || request->header.opcode == SEALBUF_OP_CREATE;
-
-    if (!ships || flight_allowed(request->peer, request->header.count) || !aside_put_to_retry(request))
-        return serve(request);
-    return GO_ON;
-}
-
-/* Serves a request that was found good, now or later. */
 static enum verdict serve_good(struct request *request)
 {
-    enum verdict verdict;
+    struct limit_met met;
+    int r = 0;
 
-    if (needs_sealing(request) && have_sealed(request, &verdict))
-        return verdict;
-    return serve_when_allowed(request);
+    if (needs_sealing(request))
+        r = sealing_start(request, &met);
+    else if (ships(request) && !flight_allowed(request->peer, request->header.count))
+        r = aside_put(request, &met);
+    if (r == 0 && (request->header.count > RECORDS_UNCHARGED || request->header.opcode == SEALBUF_OP_LIST) &&
+        !peer_charge_request(request->peer, &met))
+        r = -EDQUOT;
+    if (r < 0)
+        return refuse_waiting(request, r, &met);
+    return r ? GO_ON : serve(request);
 }
 
 /* The first message must be a good HELLO; a client that begins in another way is not one of ours. */
@@ -380,9 +465,11 @@ static void read_again(struct request *request, struct peer *peer, const uint8_t
     request->operation = operation_find(request->header.opcode);
 }
 
-enum verdict dispatch_sealed(struct peer *peer, const uint8_t *message, size_t length, const struct seal_job *job)
+enum verdict dispatch_sealed(struct peer *peer, struct seal_job *job)
 {
     struct request request;
+    size_t length;
+    const uint8_t *message = sealing_message(job, &length);
 
     read_again(&request, peer, message, length);
     request.sealed = job;
@@ -396,4 +483,9 @@ enum verdict dispatch_again(struct peer *peer, const struct aside *aside)
     read_again(&request, peer, aside->message, aside->length);
     request.aside = aside;
     return serve_good(&request);
+}
+
+enum verdict dispatch_paused(struct paused *paused)
+{
+    return serve(&paused->request);
 }

@@ -11,6 +11,7 @@
 #include "quota.h"
 
 struct aside;
+struct paused;
 struct seal_job;
 
 /* Serves a message. Descriptors that it has no use for stay in the list, for the caller to close. */
@@ -19,11 +20,18 @@ enum verdict dispatch(struct peer *peer, const uint8_t *message, size_t length, 
 /* Answers a message whose descriptors the kernel could not deliver. */
 enum verdict dispatch_without_descriptors(struct peer *peer, const uint8_t *message, size_t length);
 
-/* Goes on with a message for which a worker has added seals, or tried to. */
-enum verdict dispatch_sealed(struct peer *peer, const uint8_t *message, size_t length, const struct seal_job *job);
+/*
+ * All of these may leave the request with the peer, to go on later: in its `job`, `aside` or `paused`.
+ */
+
+/* Goes on with a message for which a worker has added seals, or tried to. Takes the job. */
+enum verdict dispatch_sealed(struct peer *peer, struct seal_job *job);
 
 /* Goes on with a request that was put aside. */
 enum verdict dispatch_again(struct peer *peer, const struct aside *aside);
+
+/* Goes on with a request that was paused. It is done with, unless it is the peer's again. */
+enum verdict dispatch_paused(struct paused *paused);
 
 /* Writes a refusal of a whole request, and returns its length. `met` where error is SEALBUF_ERR_LIMIT. */
 size_t dispatch_refusal(uint8_t *message, size_t room, uint16_t opcode, uint32_t serial, int error,

@@ -14,7 +14,8 @@
 #include "peer.h"
 #include "service.h"
 
-#define ACCEPTS_PER_TURN 16
+/* Between them the loop looks who else has come. */
+#define ACCEPTS_PER_TURN 2
 
 /* Until the next try, after the system had no descriptor or memory for a connection. */
 static const struct timeval pause_time = {.tv_usec = 100000};

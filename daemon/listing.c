@@ -3,11 +3,10 @@
 
 #include <string.h>
 
-#include "aside.h"
 #include "target.h"
 
-/* Names looked at for one page: so many take some hundred microseconds, whoever's they are. */
-#define NAMES_PER_PAGE 1024u
+/* So many names are looked at between two looks at the clock. */
+#define NAMES_AT_ONCE 8u
 
 static bool starts_with(struct span text, struct span prefix)
 {
@@ -26,14 +25,14 @@ static bool past_the_end(const struct name *name, const struct list_request *in,
     return common && memcmp(text.data, in->prefix.data, common) > 0;
 }
 
-/* The first name of the page. */
+/* The first name of the page, or the one to go on with. */
 static struct name *first_name(struct request *request, const struct list_request *in, uid_t owner)
 {
     struct registry *registry = &request->broker->registry;
-    const struct aside *aside = request->aside;
+    const struct place *place = &request->place;
 
-    if (aside)
-        return registry_after(registry, aside->owner, (struct span){aside->text, aside->text_length});
+    if (place->begun)
+        return registry_after(registry, place->owner, (struct span){place->text, place->length});
     if (in->after.length)
         return registry_after(registry, in->flags & SEALBUF_LIST_ALL_OWNERS ? in->after_owner : owner, in->after);
     if (in->flags & SEALBUF_LIST_ALL_OWNERS)
@@ -45,7 +44,7 @@ static struct name *first_name(struct request *request, const struct list_reques
 /* Adds a name to the page. False: there is no room. A name that cannot be described is passed over. */
 static bool add_name(struct request *request, struct name *name)
 {
-    struct target target = {name->buffer, name};
+    struct target target = {name->buffer, name, NULL};
     struct buffer_record out = {0};
 
     if (target_describe(request, &target, DESCRIBE_NAME, 0, &out))
@@ -59,55 +58,72 @@ static bool add_name(struct request *request, struct name *name)
 static bool may_list(struct request *request, const struct name *name)
 {
     struct peer *peer = request->peer;
-    return name_allows(name, &peer->who, peer->socket, ACCESS_READ);
+    if (name->buffer->claim)
+        return false;
+    return name_allows(name, &peer->who, peer->socket, ACCESS_READ) || peer_is_administrator(peer);
 }
 
-/*
- * Writes names until the page is full; *last is the last one that was looked at, *shown the last one in the page, and
- * the name behind them, or NULL at the end, is returned.
+static void remember(struct place *place, const struct name *name, bool shown)
+{
+    place->begun = true;
+    place->owner = name->owner;
+    place->length = name->length;
+    memcpy(place->text, name->text, name->length);
+    if (!shown)
+        return;
+    place->shown = true;
+    place->shown_owner = name->owner;
+    place->shown_length = name->length;
+    memcpy(place->shown_text, name->text, name->length);
+}
+
+enum filling { FILL_END, FILL_FULL, FILL_PAUSED };
+
+/* Writes names until there are no more, the page is full, or the turn is over; then others may come and go meanwhile.
  */
-static struct name *fill_page(struct request *request, const struct list_request *in, struct name **last,
-                              struct name **shown)
+static enum filling fill_page(struct request *request, const struct list_request *in)
 {
     uid_t owner = in->owner == SEALBUF_OWNER_SELF ? request->peer->who.uid : in->owner;
     uint32_t limit = in->limit && in->limit < SEALBUF_MAX_RECORDS ? in->limit : SEALBUF_MAX_RECORDS - 1;
     struct name *name = first_name(request, in, owner);
 
-    *last = *shown = NULL;
-    for (unsigned looked_at = 0; name && !past_the_end(name, in, owner); name = registry_next(name)) {
-        if (looked_at++ >= NAMES_PER_PAGE || request->replies > limit)
-            return name;
-        if (starts_with(name_text(name), in->prefix) && may_list(request, name)) {
-            if (!add_name(request, name))
-                return name;
-            *shown = name;
-        }
-        *last = name;
+    for (unsigned looked_at = 1; name && !past_the_end(name, in, owner); name = registry_next(name), looked_at++) {
+        if (request->replies > limit)
+            return FILL_FULL;
+        bool wanted = starts_with(name_text(name), in->prefix) && may_list(request, name);
+        if (wanted && !add_name(request, name))
+            return FILL_FULL;
+        if (wanted || looked_at % NAMES_AT_ONCE == 0)
+            remember(&request->place, name, wanted);
+        if (looked_at % NAMES_AT_ONCE == 0 && turn_is_over(request->broker))
+            return FILL_PAUSED;
     }
-    return NULL;
+    return FILL_END;
 }
 
 int listing_serve(struct request *request, const union request_record *record)
 {
-    const struct list_request *in = &record->list;
-    struct writer page_writer = request->reply;
+    struct place *place = &request->place;
     struct page page = {0};
-    struct name *last, *shown;
 
     /* The page record comes first, but is known last: its place is kept, at its greatest length. */
-    request->reply.used += RECORD_HEADER_SIZE + page_schema.fixed_size + SEALBUF_MAX_NAME;
-    size_t names_at = request->reply.used;
-    request->replies = 1;
-    struct name *next = fill_page(request, in, &last, &shown);
-    if (next && !shown)
-        return aside_put_behind(request, last) ? 1 : refuse(request, SEALBUF_ERR_MEMORY, "%s", "");
-    if (next) {
-        page.more = 1;
-        page.next_owner = shown->owner;
-        page.next = name_text(shown);
+    if (!place->names_at) {
+        request->reply.used += RECORD_HEADER_SIZE + page_schema.fixed_size + SEALBUF_MAX_NAME;
+        place->names_at = request->reply.used;
+        request->replies = 1;
     }
+    enum filling filling = fill_page(request, &record->list);
+    if (filling == FILL_PAUSED)
+        return 1;
+    if (filling == FILL_FULL) {
+        page.more = 1;
+        page.next_owner = place->shown_owner;
+        page.next = (struct span){place->shown_text, place->shown_length};
+    }
+    struct writer page_writer = {request->reply.buffer, HEADER_SIZE, request->reply.room};
     record_encode(&page_schema, &page_writer, &page);
-    memmove(request->reply.buffer + page_writer.used, request->reply.buffer + names_at, request->reply.used - names_at);
-    request->reply.used -= names_at - page_writer.used;
+    memmove(request->reply.buffer + page_writer.used, request->reply.buffer + place->names_at,
+            request->reply.used - place->names_at);
+    request->reply.used -= place->names_at - page_writer.used;
     return 0;
 }

@@ -51,8 +51,11 @@ static struct event_base *new_loop(void)
     if (!config)
         return NULL;
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
+    event_config_set_max_dispatch_interval(config, NULL, 1, PRIORITY_OTHER);
     struct event_base *loop = event_base_new_with_config(config);
     event_config_free(config);
+    if (loop)
+        event_base_priority_init(loop, PRIORITIES);
     return loop;
 }
 
@@ -87,6 +90,8 @@ static int start(struct broker *broker, const struct config *config)
     broker->loop = new_loop();
     if (!broker->loop)
         return -ENOMEM;
+    turns_init(broker);
+    tokens_init(&broker->tokens, &broker->quota, broker->loop);
     broker->workers = workers_start(broker->loop, SEALERS);
     broker->reaper.workers = workers_start(broker->loop, CLOSERS);
     broker->reaper.foreign = workers_start(broker->loop, FOREIGN_CLOSERS);
@@ -145,14 +150,14 @@ static void forget_names(struct broker *broker)
 /* Everything that was charged must come back: what does not was lost on the way, and that is a bug to be seen. */
 static int check_accounts(const struct broker *broker)
 {
-    if (quota_is_empty(&broker->quota) && broker->queued_descriptors == 0 && broker->reaper.pending == 0 &&
-        broker->sealing_descriptors == 0)
+    if (quota_is_empty(&broker->quota) && broker->reaper.pending == 0)
         return 0;
-    log_line(LOG_CRIT, "accounts are not zero at the end: %llu buffers, %llu bytes, %llu names, %llu connections",
-             (unsigned long long)broker->quota.held[RESOURCE_BUFFERS],
-             (unsigned long long)broker->quota.held[RESOURCE_BYTES],
-             (unsigned long long)broker->quota.held[RESOURCE_NAMES],
-             (unsigned long long)broker->quota.held[RESOURCE_CONNECTIONS]);
+    for (unsigned i = 0; i < COUNTED_RESOURCES; i++)
+        if (broker->quota.held[i])
+            log_line(LOG_CRIT, "not zero at the end: %llu %s", (unsigned long long)broker->quota.held[i],
+                     limits_key(i));
+    log_line(LOG_CRIT, "accounts are not zero at the end; %llu closes and %llu sealings are left",
+             (unsigned long long)broker->reaper.pending, (unsigned long long)broker->quota.held[RESOURCE_SEALING]);
     return -EBADE;
 }
 

@@ -14,6 +14,7 @@
 #include "flight.h"
 #include "log.h"
 #include "packet.h"
+#include "paused.h"
 #include "sealing.h"
 
 /* A silent connection holds a slot for so long. */
@@ -25,7 +26,6 @@ static const struct timeval landing_time = {.tv_usec = 100000};
 
 #define GREATEST_BURST      16
 #define TURNS_BETWEEN_TRIES 16
-#define RECORDS_PER_TURN    32
 /*
  * A request is only read where its reply will find room, so that replies need not be kept: once so much may be unread
  * that a reply of the greatest length might not fit, the kernel is asked how much it is (SIOCOUTQ). What it charges for
@@ -37,8 +37,12 @@ static const struct timeval landing_time = {.tv_usec = 100000};
 
 /* From how many buffers on their closing is left to a worker. */
 #define CLOSE_IN_BATCH 8
+/* So many are released between two looks at the clock. */
+#define RELEASE_AT_ONCE 8
 
 static void flush_later(struct peer *peer, int reason);
+static void take_last_turn(struct peer *peer);
+static void listen_again(struct peer *peer);
 
 void peer_blame(struct peer *peer, const char *reason)
 {
@@ -61,9 +65,12 @@ static int try_to_send(struct peer *peer, const uint8_t *message, size_t length,
 {
     int r = packet_send(peer->socket, message, length, fds, count);
 
-    if (r < 0)
+    if (r < 0) {
+        peer->was_reset |= r == -ECONNRESET;
         return r;
+    }
     flight_sent(peer, count);
+    claims_sent(peer);
     peer->unread += SMALL_MESSAGE + 2 * (unsigned)length;
     return 0;
 }
@@ -82,24 +89,43 @@ static enum verdict lost(struct peer *peer, int r)
     return END;
 }
 
+/* A reply that waits, and its descriptors. */
+static bool charge_reply(struct peer *peer, unsigned descriptors)
+{
+    struct quota *quota = &peer->broker->quota;
+    struct limit_met met;
+
+    if (quota_charge(quota, peer->who.uid, RESOURCE_REPLIES, 1, &met))
+        return false;
+    if (quota_charge(quota, peer->who.uid, RESOURCE_QUEUED, descriptors, &met) == 0)
+        return true;
+    quota_release(quota, peer->who.uid, RESOURCE_REPLIES, 1);
+    return false;
+}
+
+static void release_reply(struct peer *peer, unsigned descriptors)
+{
+    quota_release(&peer->broker->quota, peer->who.uid, RESOURCE_REPLIES, 1);
+    quota_release(&peer->broker->quota, peer->who.uid, RESOURCE_QUEUED, descriptors);
+}
+
 static enum verdict queue(struct peer *peer, const uint8_t *message, size_t length, struct shipment *shipment,
                           int reason)
 {
-    struct broker *broker = peer->broker;
     unsigned count = shipment->count;
     bool first = !outbox_first(&peer->outbox);
 
-    if (broker->queued_descriptors + count > broker->config->limits.all[RESOURCE_QUEUED]) {
-        peer_blame(peer, "it does not read, and the replies that wait hold as many descriptors as they may");
+    if (!charge_reply(peer, count)) {
+        peer_blame(peer, "it does not read, and as many replies or descriptors wait for its user as may");
         return END;
     }
     int r = outbox_put(&peer->outbox, message, length, shipment);
     if (r < 0) {
+        release_reply(peer, count);
         peer_blame(peer, r == -ENOMEM ? "it does not read, and there is no memory to keep its reply"
                                       : "it does not read, and there is no descriptor left to keep its reply");
         return END;
     }
-    broker->queued_descriptors += count;
     if (first)
         flush_later(peer, reason);
     return GO_ON;
@@ -114,7 +140,6 @@ enum verdict peer_send(struct peer *peer, const uint8_t *message, size_t length,
         r = try_to_send(peer, message, length, shipment->fd, shipment->count);
     if (r < 0)
         verdict = may_work_later(r) ? queue(peer, message, length, shipment, r) : lost(peer, r);
-    shipment_cut(shipment, 0);
     return verdict;
 }
 
@@ -140,9 +165,16 @@ static void hold_back_if_full(struct peer *peer)
     flush_later(peer, -EAGAIN);
 }
 
+/* Somebody who takes buffers is asked now and then whether he has read; no event tells. */
+static void watch_claims(struct peer *peer)
+{
+    if (!LIST_EMPTY(&peer->claims) && !peer->full && !outbox_first(&peer->outbox))
+        flush_later(peer, -ETOOMANYREFS);
+}
+
 static void drop_first(struct peer *peer)
 {
-    peer->broker->queued_descriptors -= outbox_first(&peer->outbox)->count;
+    release_reply(peer, outbox_first(&peer->outbox)->count);
     outbox_drop_first(&peer->outbox);
 }
 
@@ -152,6 +184,7 @@ static void on_flush(evutil_socket_t fd, short what, void *argument)
     struct parcel *parcel;
 
     (void)fd, (void)what;
+    claims_settle(peer);
     peer->full = false;
     while ((parcel = outbox_first(&peer->outbox))) {
         int r = try_to_send(peer, parcel->message, parcel->length, parcel->fd, parcel->count);
@@ -166,7 +199,8 @@ static void on_flush(evutil_socket_t fd, short what, void *argument)
         }
         drop_first(peer);
     }
-    peer_resume(peer);
+    watch_claims(peer);
+    listen_again(peer);
 }
 
 /* A full socket tells when it has room. For all else there is only the clock; a peer that hangs up is noticed then. */
@@ -179,15 +213,49 @@ static void flush_later(struct peer *peer, int reason)
     event_add(&peer->flush, what ? NULL : &retry_time);
 }
 
-static bool held_back(const struct peer *peer)
+static bool is_busy(const struct peer *peer)
 {
-    return peer->job || peer->aside || peer->full || !STAILQ_EMPTY(&peer->outbox);
+    return peer->job || peer->aside || peer->paused;
 }
 
-void peer_resume(struct peer *peer)
+static bool held_back(const struct peer *peer)
 {
-    if (!held_back(peer))
-        event_add(&peer->readable, peer->greeted ? NULL : &handshake_time);
+    return is_busy(peer) || peer->full || peer->ending || !STAILQ_EMPTY(&peer->outbox);
+}
+
+/* Watches its socket, unless something holds it back. */
+static void listen_again(struct peer *peer)
+{
+    if (peer->timed && peer->greeted) {
+        peer->timed = false;
+        event_remove_timer(&peer->readable);
+    }
+    if (peer->listening || held_back(peer))
+        return;
+    peer->listening = true;
+    event_add(&peer->readable, peer->timed ? &handshake_time : NULL);
+}
+
+static void stop_listening(struct peer *peer)
+{
+    if (!peer->listening)
+        return;
+    peer->listening = false;
+    event_del(&peer->readable);
+}
+
+bool peer_charge_request(struct peer *peer, struct limit_met *met)
+{
+    if (!peer->request_charged)
+        peer->request_charged = quota_charge(&peer->broker->quota, peer->who.uid, RESOURCE_REQUESTS, 1, met) == 0;
+    return peer->request_charged;
+}
+
+static void release_request(struct peer *peer)
+{
+    if (peer->request_charged)
+        quota_release(&peer->broker->quota, peer->who.uid, RESOURCE_REQUESTS, 1);
+    peer->request_charged = false;
 }
 
 /* Reads one message and has it served. *there: one was there. */
@@ -199,9 +267,16 @@ static enum verdict read_message(struct peer *peer, bool *there)
     enum verdict verdict;
 
     *there = false;
-    if (reaper_is_fed_up(&broker->reaper, peer->who.uid)) {
+    switch (reaper_patience(&broker->reaper, peer->who.uid)) {
+    case PATIENCE_GONE:
         peer_blame(peer, "its user has sent many descriptors that are no memfds, and they cannot be closed");
         return END;
+    case PATIENCE_SHORT:
+        peer->full = true;
+        flush_later(peer, -ETOOMANYREFS);
+        return GO_ON;
+    case PATIENCE_LEFT:
+        break;
     }
     int r = packet_receive(peer->socket, MSG_DONTWAIT, broker->in, sizeof(broker->in), &length, &list);
 
@@ -230,6 +305,7 @@ static enum verdict read_message(struct peer *peer, bool *there)
             return GO_ON;
         if (r != -ECONNRESET)
             log_client(LOG_WARNING, &peer->who, "cannot receive: %s", strerror(-r));
+        peer->was_reset = r == -ECONNRESET;
         return END;
     }
 }
@@ -246,12 +322,97 @@ static void adapt_burst(struct peer *peer, unsigned done, bool there)
         peer->burst = peer->burst * 2 < GREATEST_BURST ? peer->burst * 2 : GREATEST_BURST;
 }
 
+/* Reads and serves what has come, until the turn is over. */
+static enum verdict read_messages(struct peer *peer)
+{
+    enum verdict verdict = GO_ON;
+    bool there = true;
+    unsigned done = 0;
+
+    while (there && verdict == GO_ON && done < peer->burst && !held_back(peer) && LIST_EMPTY(&peer->claims)) {
+        if (done && turn_is_over(peer->broker))
+            break;
+        verdict = read_message(peer, &there);
+        hold_back_if_full(peer);
+        done += there;
+        if (!is_busy(peer))
+            release_request(peer);
+    }
+    watch_claims(peer);
+    adapt_burst(peer, done, there);
+    return verdict;
+}
+
+/* Goes on with the request that was left to go on later. */
+static enum verdict go_on(struct peer *peer)
+{
+    enum verdict verdict = GO_ON;
+    struct aside *aside = peer->aside;
+    struct paused *paused = peer->paused;
+
+    if (paused) {
+        verdict = dispatch_paused(paused);
+        if (paused->request.done) {
+            peer->paused = NULL;
+            paused_drop(paused);
+        }
+    } else if (aside && aside->is_due) {
+        peer->aside = NULL;
+        verdict = dispatch_again(peer, aside);
+        free(aside);
+    } else if (peer->job && sealing_is_done(peer->job)) {
+        verdict = dispatch_sealed(peer, take_pointer(peer->job));
+    }
+    if (verdict == GO_ON && !is_busy(peer)) {
+        release_request(peer);
+        hold_back_if_full(peer);
+        watch_claims(peer);
+    }
+    return verdict;
+}
+
+/* Which of several replies it has read, nobody could tell: so one that takes is served one request at a time. */
+static bool waits_for_claims(struct peer *peer)
+{
+    claims_settle(peer);
+    if (LIST_EMPTY(&peer->claims))
+        return false;
+    stop_listening(peer);
+    watch_claims(peer);
+    return true;
+}
+
+void peer_take_turn(struct peer *peer)
+{
+    enum verdict verdict;
+
+    if (peer->ending) {
+        take_last_turn(peer);
+        return;
+    }
+    if (is_busy(peer))
+        verdict = go_on(peer);
+    else if (held_back(peer) || waits_for_claims(peer))
+        return;
+    else
+        verdict = read_messages(peer);
+    if (verdict == END) {
+        peer_end(peer);
+        return;
+    }
+    if (peer->paused)
+        turn_wait(peer);
+    if (held_back(peer))
+        stop_listening(peer);
+    else
+        listen_again(peer);
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *argument)
 {
     struct peer *peer = argument;
-    bool there = true;
-    unsigned done = 0;
-    uint64_t records_at_most = peer->broker->counters.records + RECORDS_PER_TURN;
+    struct broker *broker = peer->broker;
+    uid_t uid = peer->who.uid;
 
     (void)fd;
     if (what == EV_TIMEOUT) {
@@ -259,26 +420,20 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
         peer_end(peer);
         return;
     }
-    while (there && done < peer->burst && !held_back(peer) && peer->broker->counters.records < records_at_most) {
-        if (read_message(peer, &there) == END) {
-            peer_end(peer);
-            return;
-        }
-        hold_back_if_full(peer);
-        done += there;
+    if (turn_begin_at_once(peer)) {
+        peer_take_turn(peer);
+        turn_end(broker, uid);
+        return;
     }
-    adapt_burst(peer, done, there);
-    if (peer->greeted)
-        event_remove_timer(&peer->readable); /* the handshake's */
-    if (held_back(peer))
-        event_del(&peer->readable);
+    turn_wait(peer);
+    stop_listening(peer); /* or the loop would hear of it again and again */
 }
 
 static int admit(struct broker *broker, const struct credentials *who, struct limit_met *met)
 {
     if (broker->stopping)
         return SEALBUF_ERR_STOPPING;
-    if (reaper_is_fed_up(&broker->reaper, who->uid)) {
+    if (reaper_patience(&broker->reaper, who->uid) == PATIENCE_GONE) {
         *met = (struct limit_met){.kind = LIMIT_ELSEWHERE, .key = "foreign descriptors", .value = FOREIGN_AT_MOST};
         return SEALBUF_ERR_LIMIT;
     }
@@ -330,45 +485,65 @@ void peer_create(struct broker *broker, int socket_taken)
     peer->socket = take_fd(&socket);
     peer->who = who;
     peer->burst = 1;
+    peer->account = quota_find(&broker->quota, who.uid);
+    peer->timed = true;
     peer->unread_at_most = set_send_buffer(peer->socket);
     LIST_INIT(&peer->held);
+    LIST_INIT(&peer->claims);
     STAILQ_INIT(&peer->outbox);
     LIST_INSERT_HEAD(&broker->peers, peer, link);
     event_assign(&peer->readable, broker->loop, peer->socket, EV_READ | EV_PERSIST, on_readable, peer);
+    event_priority_set(&peer->readable, PRIORITY_PEER);
     event_assign(&peer->flush, broker->loop, -1, 0, on_flush, peer);
-    peer_resume(peer);
+    listen_again(peer);
     log_client(LOG_DEBUG, &peer->who, "connected");
 }
 
-static void release_buffers(struct peer *peer)
+/* Drops the buffers that it held, until the turn is over, or all of them. True: there are none any more. */
+static bool release_buffers(struct peer *peer, bool all)
 {
-    struct broker *broker = peer->broker;
+    struct reaper *reaper = &peer->broker->reaper;
     struct buffer *buffer = LIST_FIRST(&peer->held);
     unsigned count = 0;
 
     for (; buffer && count <= CLOSE_IN_BATCH; buffer = LIST_NEXT(buffer, held))
         count++;
     if (count > CLOSE_IN_BATCH)
-        reaper_begin_batch(&broker->reaper);
-    while ((buffer = LIST_FIRST(&peer->held)))
-        buffer_unhold(&broker->buffers, buffer);
-    reaper_end_batch(&broker->reaper);
+        reaper_begin_batch(reaper);
+    for (count = 0; (buffer = LIST_FIRST(&peer->held)); count++) {
+        if (!all && count && count % RELEASE_AT_ONCE == 0 && turn_is_over(peer->broker))
+            break;
+        buffer_unhold(&peer->broker->buffers, buffer);
+    }
+    reaper_end_batch(reaper);
+    return !buffer;
 }
 
 /* Nothing more is read, and nothing more is served. */
 static void stop_serving(struct peer *peer)
 {
-    event_del(&peer->readable);
+    stop_listening(peer);
+    turn_forget(peer);
     event_del(&peer->flush);
     if (peer->job)
-        sealing_forget_peer(peer->job);
-    peer->job = NULL;
+        sealing_forget_peer(take_pointer(peer->job));
     if (peer->aside)
-        aside_cancel(peer->aside);
-    peer->aside = NULL;
+        aside_cancel(take_pointer(peer->aside));
+    if (peer->paused)
+        paused_drop(take_pointer(peer->paused));
+    release_request(peer);
     while (outbox_first(&peer->outbox))
         drop_first(peer);
-    release_buffers(peer);
+}
+
+/* What it has sent and nobody has read may hold the last descriptor of a big buffer, which the close would free. */
+static void close_socket(struct peer *peer)
+{
+    shutdown(peer->socket, SHUT_RDWR);
+    if (packet_is_drained(peer->socket))
+        close(peer->socket);
+    else
+        reaper_close_on_worker(&peer->broker->reaper, peer->socket);
 }
 
 void peer_destroy(struct peer *peer)
@@ -376,11 +551,13 @@ void peer_destroy(struct peer *peer)
     struct broker *broker = peer->broker;
 
     stop_serving(peer);
+    release_buffers(peer, true);
+    claims_end(peer);
     flight_forget(peer);
-    close(peer->socket);
+    close_socket(peer);
     LIST_REMOVE(peer, link);
-    quota_release(&broker->quota, peer->who.uid, RESOURCE_CONNECTIONS, 1);
     log_client(LOG_DEBUG, &peer->who, "disconnected");
+    quota_release(&broker->quota, peer->who.uid, RESOURCE_CONNECTIONS, 1);
     credentials_release(&peer->who);
     free(peer);
 }
@@ -396,14 +573,25 @@ static void on_landing(evutil_socket_t fd, short what, void *argument)
         event_add(&peer->flush, &landing_time);
 }
 
-void peer_end(struct peer *peer)
+/* Its last turn, or one of them: many buffers take more than one. */
+static void take_last_turn(struct peer *peer)
 {
+    if (!release_buffers(peer, false)) {
+        turn_wait(peer);
+        return;
+    }
     if (flight_landed(peer)) {
         peer_destroy(peer);
         return;
     }
-    stop_serving(peer);
-    shutdown(peer->socket, SHUT_RDWR);
     event_assign(&peer->flush, peer->broker->loop, -1, 0, on_landing, peer);
     event_add(&peer->flush, &landing_time);
+}
+
+void peer_end(struct peer *peer)
+{
+    stop_serving(peer);
+    shutdown(peer->socket, SHUT_RDWR);
+    peer->ending = true;
+    take_last_turn(peer);
 }

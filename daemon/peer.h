@@ -15,10 +15,12 @@
 #include <sys/queue.h>
 
 #include "broker.h"
+#include "claim.h"
 #include "credentials.h"
 #include "outbox.h"
 
 struct aside;
+struct paused;
 struct seal_job;
 
 struct peer {
@@ -26,17 +28,27 @@ struct peer {
     struct broker *broker;
     int socket;
     struct credentials who;
-    bool greeted;       /* HELLO has come */
-    unsigned burst;     /* messages to read in one turn */
-    unsigned turns;     /* with a burst of one */
-    unsigned in_flight; /* descriptors, see flight.h */
-    unsigned unread;    /* bytes that the kernel may keep for it, at most, since its socket was last asked */
+    struct account *account; /* its uid's, which lives as long as a connection of it */
+    TAILQ_ENTRY(peer) turn;  /* among those of its uid, while it waits for its turn */
+    bool waits;
+    bool ending;          /* nothing is left to do but to release what it held */
+    bool request_charged; /* its request may take time */
+    bool listening;       /* its socket is watched */
+    bool timed;           /* until HELLO comes */
+    bool greeted;         /* HELLO has come */
+    unsigned burst;       /* messages to read in one turn */
+    unsigned turns;       /* with a burst of one */
+    unsigned in_flight;   /* descriptors, see flight.h */
+    unsigned unread;      /* bytes that the kernel may keep for it, at most, since its socket was last asked */
     unsigned unread_at_most;
+    bool was_reset;           /* it has gone, and left something unread */
     bool full;                /* it has left too much unread: nothing is read until there is room */
     TAILQ_ENTRY(peer) flying; /* in the broker's list, while in_flight */
     struct seal_job *job;     /* a worker is busy for it */
-    struct aside *aside;      /* a request of its that goes on later */
+    struct aside *aside;      /* a request of its that is tried again later */
+    struct paused *paused;    /* a request of its that goes on in its next turn */
     struct held_buffers held;
+    struct claims claims; /* what it is taking out of the broker */
     struct outbox outbox;
     struct event readable;
     struct event flush; /* for what is in the outbox: the socket is writable, or it is time to try again */
@@ -62,8 +74,11 @@ void peer_destroy(struct peer *peer);
  */
 enum verdict peer_send(struct peer *peer, const uint8_t *message, size_t length, struct shipment *shipment);
 
-/* Reads again, if nothing holds it back. */
-void peer_resume(struct peer *peer);
+/* Goes on with what it is about, or reads what it has sent; until its turn is over. Then it may be gone. */
+void peer_take_turn(struct peer *peer);
+
+/* Charges its request as one that waits, if that has not been done. False: too many of its user's do; *met. */
+bool peer_charge_request(struct peer *peer, struct limit_met *met);
 
 /* root, the broker's own user, or a member of the group that the configuration names: who may list and remove all. */
 bool peer_is_administrator(struct peer *peer);

@@ -50,6 +50,7 @@ static struct account *find_or_open(struct quota *quota, uid_t uid)
     if (!account)
         return NULL;
     account->uid = uid;
+    TAILQ_INIT(&account->waiting);
     RB_INSERT(account_tree, &quota->accounts, account);
     return account;
 }

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 #include <sys/types.h>
 
 #include "limits.h"
@@ -22,7 +23,9 @@ struct account {
     RB_ENTRY(account) link;
     uid_t uid;
     uint64_t held[RESOURCES];
-    uint64_t busy_ns;    /* of the loop's time, fading: see turn.h */
+    TAILQ_ENTRY(account) turn; /* among those with peers that wait for their turn: see turn.h */
+    TAILQ_HEAD(waiting_peers, peer) waiting;
+    uint64_t busy_ns;    /* of the loop's time, fading */
     uint64_t busy_at_ns; /* when that was true */
 };
 RB_HEAD(account_tree, account);

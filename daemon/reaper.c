@@ -2,6 +2,7 @@
 #include "reaper.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +12,8 @@
 /* Freeing so much takes about 10 us. */
 #define CLOSE_HERE_BLOCKS (256 * 1024 / 512)
 #define BATCH             256
+/* More of them than this are left to a worker, however small. */
+#define CLOSE_HERE_AT_MOST 8
 
 struct close_job {
     struct job job;
@@ -76,6 +79,19 @@ void reaper_close(struct reaper *reaper, int fd)
         reaper->batch = new_job(reaper, BATCH);
 }
 
+void reaper_close_on_worker(struct reaper *reaper, int fd)
+{
+    struct close_job *closing = new_job(reaper, 1);
+
+    if (!closing) {
+        close(fd);
+        return;
+    }
+    closing->fd[closing->count++] = fd;
+    reaper->pending++;
+    submit(closing);
+}
+
 void reaper_begin_batch(struct reaper *reaper)
 {
     if (!reaper->batch)
@@ -93,17 +109,21 @@ void reaper_end_batch(struct reaper *reaper)
     reaper->batch = NULL;
 }
 
-/* One foreign descriptor on its way to the thread that may be stuck. */
+/* Foreign descriptors on their way to the thread that may be stuck. */
 struct foreign_job {
     struct job job;
     struct reaper *reaper;
     uid_t uid;
-    int fd;
+    unsigned count;
+    int fd[];
 };
 
 static void run_foreign(struct job *job)
 {
-    close(((struct foreign_job *)(void *)job)->fd);
+    struct foreign_job *foreign = (struct foreign_job *)(void *)job;
+
+    for (unsigned i = 0; i < foreign->count; i++)
+        close(foreign->fd[i]);
 }
 
 static void foreign_done(struct job *job)
@@ -111,30 +131,36 @@ static void foreign_done(struct job *job)
     struct foreign_job *foreign = (struct foreign_job *)(void *)job;
 
     foreign->reaper->foreign_moved_ns = clock_monotonic_ns();
-    quota_release(foreign->reaper->quota, foreign->uid, RESOURCE_FOREIGN, 1);
+    quota_release(foreign->reaper->quota, foreign->uid, RESOURCE_FOREIGN, foreign->count);
     free(foreign);
 }
 
-static void close_foreign(struct reaper *reaper, uid_t uid, int fd)
+static void close_foreign(struct reaper *reaper, uid_t uid, const int *fds, unsigned count)
 {
-    struct foreign_job *foreign = malloc(sizeof(*foreign));
+    struct foreign_job *foreign = malloc(sizeof(*foreign) + count * sizeof(*fds));
 
     if (!foreign) {
-        close(fd);
+        for (unsigned i = 0; i < count; i++)
+            close(fds[i]);
         return;
     }
-    *foreign =
-        (struct foreign_job){.job = {.run = run_foreign, .done = foreign_done}, .reaper = reaper, .uid = uid, .fd = fd};
+    *foreign = (struct foreign_job){
+        .job = {.run = run_foreign, .done = foreign_done}, .reaper = reaper, .uid = uid, .count = count};
+    memcpy(foreign->fd, fds, count * sizeof(*fds));
     if (reaper->quota->held[RESOURCE_FOREIGN] == 0)
         reaper->foreign_moved_ns = clock_monotonic_ns();
-    quota_add(reaper->quota, uid, RESOURCE_FOREIGN, 1);
+    quota_add(reaper->quota, uid, RESOURCE_FOREIGN, count);
     workers_submit(reaper->foreign, &foreign->job);
 }
 
 void reaper_close_received(struct reaper *reaper, uid_t uid, struct descriptors *list)
 {
+    int foreign[SEALBUF_MAX_RECORDS];
+    unsigned foreign_count = 0;
     uint32_t seals;
 
+    if (list->count > CLOSE_HERE_AT_MOST)
+        reaper_begin_batch(reaper);
     for (unsigned i = 0; i < list->count; i++) {
         int fd = descriptors_take(list, i);
         if (fd < 0)
@@ -142,17 +168,20 @@ void reaper_close_received(struct reaper *reaper, uid_t uid, struct descriptors 
         if (memfd_get_seals(fd, &seals) == 0) /* of files in memory only, and it asks no file system */
             reaper_close(reaper, fd);
         else
-            close_foreign(reaper, uid, fd);
+            foreign[foreign_count++] = fd;
     }
+    reaper_end_batch(reaper);
+    if (foreign_count)
+        close_foreign(reaper, uid, foreign, foreign_count);
     list->count = 0;
 }
 
-bool reaper_is_fed_up(const struct reaper *reaper, uid_t uid)
+enum patience reaper_patience(const struct reaper *reaper, uid_t uid)
 {
-    if (reaper->quota->held[RESOURCE_FOREIGN] <= FOREIGN_STUCK_AT_MOST)
-        return false;
+    if (reaper->quota->held[RESOURCE_FOREIGN] <= FOREIGN_AT_MOST)
+        return PATIENCE_LEFT;
     const struct account *account = quota_find(reaper->quota, uid);
-    uint64_t of_uid = account ? account->held[RESOURCE_FOREIGN] : 0;
-    bool stuck = clock_monotonic_ns() - reaper->foreign_moved_ns > 1000000000u;
-    return of_uid > FOREIGN_AT_MOST || (stuck && of_uid > FOREIGN_STUCK_AT_MOST);
+    if (!account || account->held[RESOURCE_FOREIGN] <= FOREIGN_AT_MOST)
+        return PATIENCE_LEFT;
+    return clock_monotonic_ns() - reaper->foreign_moved_ns > 1000000000u ? PATIENCE_GONE : PATIENCE_SHORT;
 }

@@ -15,11 +15,10 @@
 #include "worker.h"
 
 /*
- * Foreign descriptors of one uid that may wait before it is not listened to any more: so many at all, and so many where
- * none could be closed for a second.
+ * Foreign descriptors of one uid that may wait: with more it is not read from until some are closed; and it is not
+ * listened to any more where none could be closed for a second.
  */
-#define FOREIGN_AT_MOST       1024u
-#define FOREIGN_STUCK_AT_MOST 256u
+#define FOREIGN_AT_MOST 256u
 
 struct reaper {
     struct workers *workers;
@@ -33,14 +32,18 @@ struct reaper {
 /* Closes fd, here where that takes no time, else on a worker. */
 void reaper_close(struct reaper *reaper, int fd);
 
+/* Closes fd, whatever it is, on a worker. */
+void reaper_close_on_worker(struct reaper *reaper, int fd);
+
 /*
  * Closes what a client of this uid has sent and nobody has taken. A memfd is closed as above. Anything else is foreign:
  * its close may wait for the server of a file system (FUSE's FLUSH), for ever if that likes; so a thread of its own
  * does it, and it is charged to the uid meanwhile.
  */
 void reaper_close_received(struct reaper *reaper, uid_t uid, struct descriptors *list);
-/* Whether too many of this uid's wait. */
-bool reaper_is_fed_up(const struct reaper *reaper, uid_t uid);
+/* Whether so many of this uid's wait that it should send no more now; or ever. */
+enum patience { PATIENCE_LEFT, PATIENCE_SHORT, PATIENCE_GONE };
+enum patience reaper_patience(const struct reaper *reaper, uid_t uid);
 
 /* Between these two every descriptor goes to a worker, many in one job: for the end of a client that had many. */
 void reaper_begin_batch(struct reaper *reaper);

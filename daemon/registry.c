@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "claim.h"
 #include "clock.h"
 
 /* What the tree is searched for: RB_FIND wants a struct name, whose flexible text a key cannot have. */
@@ -71,6 +72,7 @@ static void attach(struct name *name, const struct binding *binding, struct buff
     name->buffer = buffer;
     name->group = binding->group;
     name->mode = binding->mode;
+    name->take = binding->take;
     name->published_ns = clock_realtime_ns();
     name->generation++;
     LIST_INSERT_HEAD(&buffer->names, name, of_buffer);
@@ -83,8 +85,15 @@ static void rebind(struct registry *registry, struct name *name, const struct bi
     struct buffer *before = name->buffer;
 
     LIST_REMOVE(name, of_buffer);
+    claim_forget_name(before, name);
     attach(name, binding, registry->buffers);
     buffer_drop_if_unheld(registry->buffers, before);
+}
+
+static void release(struct registry *registry, uid_t owner, uint64_t length)
+{
+    quota_release(registry->quota, owner, RESOURCE_NAMES, 1);
+    quota_release(registry->quota, owner, RESOURCE_METADATA, length);
 }
 
 static int new_name(struct registry *registry, const struct binding *binding, struct name **made, struct limit_met *met)
@@ -92,9 +101,14 @@ static int new_name(struct registry *registry, const struct binding *binding, st
     int r = quota_charge(registry->quota, binding->owner, RESOURCE_NAMES, 1, met);
     if (r)
         return r;
+    r = quota_charge(registry->quota, binding->owner, RESOURCE_METADATA, binding->name.length, met);
+    if (r) {
+        quota_release(registry->quota, binding->owner, RESOURCE_NAMES, 1);
+        return r;
+    }
     struct name *name = calloc(1, sizeof(*name) + binding->name.length);
     if (!name) {
-        quota_release(registry->quota, binding->owner, RESOURCE_NAMES, 1);
+        release(registry, binding->owner, binding->name.length);
         return SEALBUF_ERR_MEMORY;
     }
     name->owner = binding->owner;
@@ -126,8 +140,9 @@ void registry_unbind(struct registry *registry, struct name *name)
     struct buffer *buffer = name->buffer;
 
     LIST_REMOVE(name, of_buffer);
+    claim_forget_name(buffer, name);
     RB_REMOVE(name_tree, &registry->names, name);
-    quota_release(registry->quota, name->owner, RESOURCE_NAMES, 1);
+    release(registry, name->owner, name->length);
     free(name);
     buffer_drop_if_unheld(registry->buffers, buffer);
 }

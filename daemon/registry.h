@@ -26,6 +26,7 @@ struct name {
     uid_t owner;
     gid_t group;
     uint16_t mode;
+    bool take; /* whoever gets it by this name takes it out of the broker */
     uint8_t length;
     char text[];
 };
@@ -42,6 +43,7 @@ struct binding {
     uid_t owner;
     gid_t group;
     uint16_t mode;
+    bool take;
     struct span name;
     struct buffer *buffer;
 };

@@ -48,3 +48,23 @@ const union request_record *next_record(struct request *request, union request_r
     record_decode(request->operation->request, REFUSE_UNKNOWN, &request->records, room, &field);
     return room;
 }
+
+void request_ship(struct request *request, struct buffer *buffer)
+{
+    request->borrowed[request->shipment.count] = buffer;
+    shipment_add_borrowed(&request->shipment, buffer->fd);
+}
+
+void request_pin(struct request *request)
+{
+    for (; request->pinned < request->shipment.count; request->pinned++)
+        if (!request->shipment.owned[request->pinned])
+            buffer_pin(request->borrowed[request->pinned]);
+}
+
+void request_unpin(struct request *request)
+{
+    while (request->pinned > 0)
+        if (!request->shipment.owned[--request->pinned])
+            buffer_unpin(&request->broker->buffers, request->borrowed[request->pinned]);
+}

@@ -10,6 +10,20 @@
 #include "peer.h"
 
 struct aside;
+struct paused;
+
+/* Where a LIST goes on. */
+struct place {
+    bool begun; /* behind this name, else at the first one */
+    uid_t owner;
+    uint8_t length;
+    char text[SEALBUF_MAX_NAME];
+    bool shown; /* a name is in the page; this is the last one */
+    uid_t shown_owner;
+    uint8_t shown_length;
+    char shown_text[SEALBUF_MAX_NAME];
+    size_t names_at; /* where in the reply they begin */
+};
 
 /* Every record that a request or a reply can have: room for any, and a name for each. */
 union request_record {
@@ -45,12 +59,20 @@ struct request {
     union request_record *only;      /* the record, decoded, of a request that has but one */
     struct descriptors *descriptors; /* that came with it; what nobody takes is closed */
     unsigned index;                  /* of the record in hand */
-    const struct seal_job *sealed;   /* what the worker reports, if it was asked */
+    struct seal_job *sealed;         /* what the worker reports, if it was asked; owned */
     const struct aside *aside;       /* what it was, if it was put aside */
     struct writer reply;
     unsigned replies; /* records in it */
     struct shipment shipment;
-    char sentence[SEALBUF_MAX_TEXT]; /* why the record in hand is refused */
+    struct buffer *borrowed[SEALBUF_MAX_RECORDS]; /* whose the descriptors in it are that it does not own */
+    unsigned pinned;                              /* so many of them are, since it was paused */
+    struct paused *paused;                        /* where this is kept, if it was paused */
+    bool sent;                                    /* there is but closing left to do */
+    bool done;                                    /* not even that */
+    struct place place;                           /* of a LIST */
+    struct claim *claim;                          /* that the record in hand has made */
+    uint8_t token[SEALBUF_TOKEN_SIZE];            /* that it has made */
+    char sentence[SEALBUF_MAX_TEXT];              /* why the record in hand is refused */
 };
 
 /*
@@ -59,6 +81,12 @@ struct request {
  */
 int refuse(struct request *request, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 int refuse_limit(struct request *request, int code, const struct limit_met *met);
+
+/* The buffer's own descriptor, into the shipment. */
+void request_ship(struct request *request, struct buffer *buffer);
+/* What has been borrowed until now must be there when it is sent; or need not be any more. */
+void request_pin(struct request *request);
+void request_unpin(struct request *request);
 
 /* The next record, of a request that was validated; it lives until the next call. */
 const union request_record *next_record(struct request *request, union request_record *room);

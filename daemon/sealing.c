@@ -31,7 +31,8 @@ struct seal_job {
     uid_t uid;
     struct peer *peer;        /* NULL once it has gone */
     atomic_bool is_forgotten; /* and nobody wants to know any more */
-    uint8_t *message;         /* behind the tasks */
+    bool is_done;
+    uint8_t *message; /* behind the tasks */
     size_t length;
     unsigned count;
     struct seal_task tasks[];
@@ -83,20 +84,38 @@ static void done(struct job *job)
     struct seal_job *sealing = (struct seal_job *)(void *)job;
     struct peer *peer = sealing->peer;
 
-    sealing->broker->sealing_descriptors -= own_descriptors(sealing);
+    quota_release(&sealing->broker->quota, sealing->uid, RESOURCE_QUEUED, own_descriptors(sealing));
     quota_release(&sealing->broker->quota, sealing->uid, RESOURCE_SEALING, 1);
-    if (peer) {
-        peer->job = NULL;
-        if (dispatch_sealed(peer, sealing->message, sealing->length, sealing) == END)
-            peer_end(peer);
-        else
-            peer_resume(peer);
+    if (!peer) {
+        free(sealing);
+        return;
     }
-    free(sealing);
+    sealing->is_done = true;
+    turn_wait(peer);
+}
+
+void sealing_free(struct seal_job *job)
+{
+    free(job);
+}
+
+bool sealing_is_done(const struct seal_job *job)
+{
+    return job->is_done;
+}
+
+const uint8_t *sealing_message(const struct seal_job *job, size_t *length)
+{
+    *length = job->length;
+    return job->message;
 }
 
 void sealing_forget_peer(struct seal_job *job)
 {
+    if (job->is_done) {
+        free(job);
+        return;
+    }
     job->peer = NULL;
     atomic_store(&job->is_forgotten, true);
 }
@@ -170,18 +189,22 @@ static int add_task(struct seal_job **sealing, struct request *request, const st
  * A uid may have workers busy with two requests, so that it never has all of them; and their duplicates together take
  * no more descriptors than are kept for what waits, unless nobody else's do.
  */
-static bool may_start(const struct request *request, const struct seal_job *sealing)
+static bool charge(const struct request *request, const struct seal_job *sealing)
 {
-    struct broker *broker = request->broker;
-    uint64_t waiting = broker->sealing_descriptors + broker->queued_descriptors;
+    struct quota *quota = &request->broker->quota;
+    struct limit_met met;
 
-    if (quota_find(&broker->quota, sealing->uid)->held[RESOURCE_SEALING] >= JOBS_OF_A_UID)
+    if (quota_find(quota, sealing->uid)->held[RESOURCE_SEALING] >= JOBS_OF_A_UID)
         return false;
-    return broker->sealing_descriptors == 0 ||
-           waiting + own_descriptors(sealing) <= broker->config->limits.all[RESOURCE_QUEUED];
+    if (quota_charge(quota, sealing->uid, RESOURCE_QUEUED, own_descriptors(sealing), &met) == 0)
+        return true;
+    if (quota->held[RESOURCE_QUEUED])
+        return false;
+    quota_add(quota, sealing->uid, RESOURCE_QUEUED, own_descriptors(sealing));
+    return true;
 }
 
-int sealing_start(struct request *request)
+int sealing_start(struct request *request, struct limit_met *met)
 {
     struct reader from_the_start = request->records;
     struct seal_job *sealing = NULL;
@@ -202,11 +225,15 @@ int sealing_start(struct request *request)
             abandon(sealing);
         return r;
     }
-    if (!may_start(request, sealing)) {
+    if (!charge(request, sealing)) {
         abandon(sealing);
-        return aside_put_to_retry(request) ? 1 : -ENOMEM;
+        return aside_put(request, met);
     }
-    request->broker->sealing_descriptors += own_descriptors(sealing);
+    if (!peer_charge_request(request->peer, met)) {
+        quota_release(&request->broker->quota, sealing->uid, RESOURCE_QUEUED, own_descriptors(sealing));
+        abandon(sealing);
+        return -EDQUOT;
+    }
     quota_add(&request->broker->quota, sealing->uid, RESOURCE_SEALING, 1);
     request->peer->job = sealing;
     workers_submit(request->broker->workers, &sealing->job);

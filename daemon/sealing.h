@@ -18,10 +18,19 @@
 struct seal_job;
 
 /*
- * Looks through a SEAL or PUBLISH request. 1: seals are being added, dispatch_sealed will be called. 0: nothing to
- * wait for. Negative errno: no memory or descriptors to wait with.
+ * Looks through a SEAL or PUBLISH request. 1: seals are being added, and then its peer gets its turn. 0: nothing to
+ * wait for. Negative errno: no memory or descriptors to wait with; -EDQUOT: too many requests of this user wait,
+ * *met says how many.
  */
-int sealing_start(struct request *request);
+int sealing_start(struct request *request, struct limit_met *met);
+
+/* What a request had of it, when it is done with. NULL is allowed. */
+void sealing_free(struct seal_job *job);
+
+/* Whether the worker has done its part: dispatch_sealed can go on. */
+bool sealing_is_done(const struct seal_job *job);
+/* The message that it was made for. */
+const uint8_t *sealing_message(const struct seal_job *job, size_t *length);
 
 /* Its peer has gone: the job goes on without anybody to tell. */
 void sealing_forget_peer(struct seal_job *job);

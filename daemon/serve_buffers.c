@@ -162,7 +162,7 @@ int serve_create(struct request *request, const union request_record *record, un
     r = enter(request, &spec, &fd, &buffer, out);
     if (r)
         return r;
-    shipment_add_borrowed(&request->shipment, buffer->fd);
+    request_ship(request, buffer);
     out->buffer.descriptors = 1;
     return 0;
 }
@@ -233,7 +233,7 @@ int check_seal(struct request *request, const struct seal_request *in, struct bu
     if (in->id == 0)
         return refuse(request, SEALBUF_ERR_TARGET, "the id is 0");
     *buffer = buffer_find(&request->broker->buffers, in->id);
-    if (!*buffer)
+    if (!*buffer || (*buffer)->claim)
         return refuse(request, SEALBUF_ERR_NOT_FOUND, "there is no buffer with id %llu", (unsigned long long)in->id);
     if (who->uid != 0 && who->uid != (*buffer)->owner)
         return refuse(request, SEALBUF_ERR_DENIED, "buffer %llu is another user's", (unsigned long long)in->id);

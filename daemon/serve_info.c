@@ -31,7 +31,7 @@ int serve_hello(struct request *request, const union request_record *record, uni
 int serve_stat(struct request *request, const union request_record *in, union reply_record *out)
 {
     struct target target;
-    int r = target_find(request, &in->target, ACCESS_READ, &target);
+    int r = target_find(request, &in->target, ACCESS_LOOK, &target);
 
     return r ? r : target_describe(request, &target, DESCRIBE_ALL, SEALBUF_SEALS_ALL, &out->buffer);
 }
@@ -56,31 +56,40 @@ static void own_account(struct request *request, struct stats_reply *out)
         quota_may_hold(quota, out->uid, account->held[RESOURCE_CONNECTIONS], RESOURCE_CONNECTIONS);
 }
 
+/* How much all together do and have is the administrators' business. */
+static void sums(const struct broker *broker, struct stats_reply *out)
+{
+    const struct quota *quota = &broker->quota;
+
+    out->requests = broker->counters.requests;
+    out->refused = broker->counters.refused;
+    out->disconnects = broker->counters.disconnects;
+    out->buffers = quota->held[RESOURCE_BUFFERS];
+    out->bytes = quota->held[RESOURCE_BYTES];
+    out->names = quota->held[RESOURCE_NAMES];
+    out->connections = quota->held[RESOURCE_CONNECTIONS];
+    out->jobs = workers_pending(broker->workers) + workers_pending(broker->reaper.workers) +
+                workers_pending(broker->reaper.foreign);
+    out->queued_descriptors = quota->held[RESOURCE_QUEUED];
+}
+
 int serve_stats(struct request *request)
 {
     const struct broker *broker = request->broker;
-    const struct quota *quota = &broker->quota;
+    const struct limits *limits = broker->quota.limits;
     struct stats_reply out = {
         .pid = (uint32_t)getpid(),
         .uptime_ns = clock_monotonic_ns() - broker->started_ns,
-        .requests = broker->counters.requests,
-        .refused = broker->counters.refused,
-        .disconnects = broker->counters.disconnects,
-        .buffers = quota->held[RESOURCE_BUFFERS],
-        .buffers_limit = quota->limits->all[RESOURCE_BUFFERS],
-        .bytes = quota->held[RESOURCE_BYTES],
-        .bytes_limit = quota->limits->all[RESOURCE_BYTES],
-        .names = quota->held[RESOURCE_NAMES],
-        .names_limit = quota->limits->all[RESOURCE_NAMES],
-        .connections = quota->held[RESOURCE_CONNECTIONS],
-        .connections_limit = quota->limits->all[RESOURCE_CONNECTIONS],
-        .buffer_size_limit = broker->config->limits.buffer_size,
-        .jobs = workers_pending(broker->workers) + workers_pending(broker->reaper.workers) +
-                workers_pending(broker->reaper.foreign),
-        .queued_descriptors = broker->queued_descriptors,
+        .buffers_limit = limits->all[RESOURCE_BUFFERS],
+        .bytes_limit = limits->all[RESOURCE_BYTES],
+        .names_limit = limits->all[RESOURCE_NAMES],
+        .connections_limit = limits->all[RESOURCE_CONNECTIONS],
+        .buffer_size_limit = limits->buffer_size,
         .version = SPAN(PACKAGE_VERSION),
     };
 
+    if (peer_is_administrator(request->peer))
+        sums(broker, &out);
     own_account(request, &out);
     record_encode(&stats_reply_schema, &request->reply, &out);
     request->replies = 1;

@@ -4,11 +4,25 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "claim.h"
 #include "log.h"
 #include "sealing.h"
 #include "seals.h"
 #include "serve.h"
 #include "target.h"
+#include "token.h"
+
+/* As chgrp(1): to a group of one's own. */
+static int check_group(struct request *request, const struct publish_request *in)
+{
+    struct peer *peer = request->peer;
+
+    if (!(in->flags & SEALBUF_PUBLISH_GROUP))
+        return in->group ? refuse(request, SEALBUF_ERR_FLAGS, "a group is given, but no flag says that it counts") : 0;
+    if (peer->who.uid == 0 || credentials_have_group(&peer->who, peer->socket, in->group))
+        return 0;
+    return refuse(request, SEALBUF_ERR_DENIED, "uid %u is not in group %u", (unsigned)peer->who.uid, in->group);
+}
 
 int check_publish(struct request *request, const struct publish_request *in, struct buffer **buffer)
 {
@@ -19,8 +33,11 @@ int check_publish(struct request *request, const struct publish_request *in, str
         return r;
     if (in->name.length == 0)
         return refuse(request, SEALBUF_ERR_NAME, "the name is empty");
-    if (!(in->flags & SEALBUF_PUBLISH_REPLACE) &&
-        registry_find(&request->broker->registry, request->peer->who.uid, in->name))
+    r = check_group(request, in);
+    if (r)
+        return r;
+    const struct name *name = registry_find(&request->broker->registry, request->peer->who.uid, in->name);
+    if (name && !name->buffer->claim && !(in->flags & SEALBUF_PUBLISH_REPLACE))
         return refuse(request, SEALBUF_ERR_EXISTS, "the name '%.*s' is bound already", SPAN_ARGS(in->name));
     return 0;
 }
@@ -45,7 +62,14 @@ int serve_publish(struct request *request, const union request_record *record, u
         if (r)
             return refuse_limit(request, r, &met);
     }
-    struct binding binding = {who->uid, who->gid, (uint16_t)in->mode, in->name, buffer};
+    struct binding binding = {
+        .owner = who->uid,
+        .group = in->flags & SEALBUF_PUBLISH_GROUP ? in->group : who->gid,
+        .mode = (uint16_t)in->mode,
+        .take = !!(in->flags & SEALBUF_PUBLISH_TAKE),
+        .name = in->name,
+        .buffer = buffer,
+    };
     r = registry_bind(&request->broker->registry, &binding, &name, &met);
     if (r)
         return refuse_limit(request, r, &met);
@@ -76,14 +100,51 @@ static int ship_reader(struct request *request, const struct buffer *buffer)
     return 0;
 }
 
+/* What the token is good for; a redeemed one needs no rights, and says nothing of why it is not valid. */
+static int redeem(struct request *request, const struct get_request *in, struct target *target)
+{
+    struct token *token = token_find(&request->broker->tokens, in->token);
+
+    if (in->id || in->name.length)
+        return refuse(request, SEALBUF_ERR_TARGET, "a token and a buffer are given");
+    if (!token || token->buffer->claim)
+        return refuse(request, SEALBUF_ERR_TOKEN, "%s", "");
+    if (in->flags & SEALBUF_GET_WRITABLE && !(token->flags & SEALBUF_SHARE_WRITABLE))
+        return refuse(request, SEALBUF_ERR_DENIED, "the token is good for reading only");
+    *target = (struct target){token->buffer, NULL, token};
+    return 0;
+}
+
+static int find_to_get(struct request *request, const struct get_request *in, struct target *target)
+{
+    if (in->token.length)
+        return redeem(request, in, target);
+    return target_find(request, &(struct target_request){in->id, in->owner, in->name},
+                       in->flags & SEALBUF_GET_WRITABLE ? ACCESS_READ_WRITE : ACCESS_READ, target);
+}
+
+/* What a name or token costs who gets the buffer by it: a use, or all. */
+static int pay(struct request *request, const struct target *target)
+{
+    struct token *token = target->token;
+    bool takes = token ? !!(token->flags & SEALBUF_SHARE_TAKE) : target->name && target->name->take;
+
+    if (takes) {
+        uid_t owner = token ? token->maker : target->name->owner;
+        request->claim = claim_make(request->peer, target->buffer, target->name, owner);
+        return request->claim ? 0 : refuse(request, SEALBUF_ERR_MEMORY, "%s", "");
+    }
+    if (token)
+        token_use(token);
+    return 0;
+}
+
 int serve_get(struct request *request, const union request_record *record, union reply_record *out)
 {
     const struct get_request *in = &record->get;
-    bool writable = in->flags & SEALBUF_GET_WRITABLE;
     struct target target;
     char text[SEALS_TEXT_SIZE];
-    int r = target_find(request, &(struct target_request){in->id, in->owner, in->name},
-                        writable ? ACCESS_READ_WRITE : ACCESS_READ, &target);
+    int r = find_to_get(request, in, &target);
 
     if (r)
         return r;
@@ -94,15 +155,20 @@ int serve_get(struct request *request, const union request_record *record, union
     if (!seals_contain(out->buffer.seals, in->seals))
         return refuse(request, SEALBUF_ERR_NOT_SEALED, "the buffer lacks %s",
                       seals_format(in->seals & ~out->buffer.seals, text));
-    if (writable)
-        shipment_add_borrowed(&request->shipment, target.buffer->fd);
+    unsigned shipped = request->shipment.count;
+    if (in->flags & SEALBUF_GET_WRITABLE)
+        request_ship(request, target.buffer);
     else
         r = ship_reader(request, target.buffer);
+    if (r == 0)
+        r = pay(request, &target);
+    if (r)
+        shipment_cut(&request->shipment, shipped);
     out->buffer.descriptors = r == 0;
     return r;
 }
 
-/* Those of the names that are the caller's (root's are all); the last one takes the buffer along. */
+/* Those of the names that are the caller's (an administrator's are all); the last one takes the buffer along. */
 static void unbind_all(struct request *request, struct buffer *buffer)
 {
     const struct credentials *who = &request->peer->who;
@@ -110,7 +176,7 @@ static void unbind_all(struct request *request, struct buffer *buffer)
 
     for (; name; name = next) {
         next = LIST_NEXT(name, of_buffer);
-        if (who->uid == 0 || who->uid == name->owner)
+        if (who->uid == name->owner || peer_is_administrator(request->peer))
             registry_unbind(&request->broker->registry, name);
     }
 }
@@ -120,7 +186,7 @@ int serve_remove(struct request *request, const union request_record *record, un
     const struct target_request *in = &record->target;
     const struct credentials *who = &request->peer->who;
     struct target target;
-    int r = target_find(request, in, ACCESS_OWNER, &target);
+    int r = target_find(request, in, ACCESS_OWNER_OR_ADMINISTRATOR, &target);
 
     if (r)
         return r;
@@ -138,16 +204,4 @@ int serve_remove(struct request *request, const union request_record *record, un
     else
         unbind_all(request, target.buffer);
     return 0;
-}
-
-int serve_share(struct request *request, const union request_record *in, union reply_record *out)
-{
-    (void)in, (void)out;
-    return refuse(request, SEALBUF_ERR_UNSUPPORTED, "%s", "");
-}
-
-int serve_revoke(struct request *request, const union request_record *in, union reply_record *out)
-{
-    (void)in, (void)out;
-    return refuse(request, SEALBUF_ERR_UNSUPPORTED, "%s", "");
 }

@@ -15,6 +15,10 @@ static bool name_gives(struct request *request, const struct name *name, enum ac
 
     if (access == ACCESS_OWNER)
         return is_owner(request, name->owner);
+    if (access == ACCESS_OWNER_OR_ADMINISTRATOR)
+        return is_owner(request, name->owner) || peer_is_administrator(peer);
+    if (access == ACCESS_LOOK)
+        return name_allows(name, &peer->who, peer->socket, ACCESS_READ) || peer_is_administrator(peer);
     return name_allows(name, &peer->who, peer->socket, access);
 }
 
@@ -27,17 +31,19 @@ static int find_by_id(struct request *request, uint64_t id, enum access access, 
     struct buffer *buffer = buffer_find(&request->broker->buffers, id);
     struct name *name;
 
-    if (!buffer)
+    if (!buffer || buffer->claim)
         return refuse(request, SEALBUF_ERR_NOT_FOUND, "there is no buffer with id %llu", (unsigned long long)id);
-    *target = (struct target){buffer, NULL};
+    *target = (struct target){buffer, NULL, NULL};
     LIST_FOREACH(name, &buffer->names, of_buffer)
     if (name_gives(request, name, access)) {
         target->name = name;
         break;
     }
-    bool owned = is_owner(request, buffer->owner);
+    bool owned = is_owner(request, buffer->owner), reads = access == ACCESS_READ || access == ACCESS_READ_WRITE;
+    if (!owned && !reads && access != ACCESS_OWNER)
+        owned = peer_is_administrator(request->peer);
     /* Its owner may do everything with it, but for taking away a name that is not its own. */
-    if (target->name || (owned && (access != ACCESS_OWNER || LIST_EMPTY(&buffer->names))))
+    if (target->name || (owned && (reads || access == ACCESS_LOOK || LIST_EMPTY(&buffer->names))))
         return 0;
     return refuse(request, SEALBUF_ERR_DENIED, "buffer %llu%s is another user's", (unsigned long long)id,
                   owned ? " has a name that" : "");
@@ -49,16 +55,17 @@ static int find_by_name(struct request *request, const struct target_request *in
     uid_t owner = in->owner == SEALBUF_OWNER_SELF ? request->peer->who.uid : in->owner;
     struct name *name = registry_find(&request->broker->registry, owner, in->name);
 
-    if (!name)
+    if (!name || name->buffer->claim)
         return refuse(request, SEALBUF_ERR_NOT_FOUND, "uid %u has published nothing as '%.*s'", (unsigned)owner,
                       SPAN_ARGS(in->name));
-    if (!name_gives(request, name, access) && access == ACCESS_OWNER)
+    if (!name_gives(request, name, access) && access != ACCESS_READ && access != ACCESS_READ_WRITE &&
+        access != ACCESS_LOOK)
         return refuse(request, SEALBUF_ERR_DENIED, "'%.*s' is of uid %u, and only that one and root can do this",
                       SPAN_ARGS(in->name), (unsigned)owner);
     if (!name_gives(request, name, access))
         return refuse(request, SEALBUF_ERR_DENIED, "'%.*s' of uid %u has mode %04o, which does not let uid %u do this",
                       SPAN_ARGS(in->name), (unsigned)owner, name->mode, (unsigned)request->peer->who.uid);
-    *target = (struct target){name->buffer, name};
+    *target = (struct target){name->buffer, name, NULL};
     return 0;
 }
 
@@ -78,6 +85,8 @@ static void describe_name(const struct name *name, enum description description,
     out->owner = name->owner;
     out->group = name->group;
     out->published_ns = name->published_ns;
+    if (name->take)
+        out->flags |= SEALBUF_INFO_TAKE;
     if (description != DESCRIBE_SHORT)
         out->name = name_text(name);
 }

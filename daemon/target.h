@@ -7,11 +7,15 @@
 
 struct target {
     struct buffer *buffer;
-    struct name *name; /* that it was found by, or that gives access to it; NULL where it has none */
+    struct name *name;   /* that it was found by, or that gives access to it; NULL where it has none */
+    struct token *token; /* that it was found by, or NULL */
 };
 
-/* Beside those of registry.h: only its owner, or root. */
-#define ACCESS_OWNER ((enum access)0)
+/* Beside those of registry.h: only its owner, or root; these, or an administrator; whoever may read, or an
+ * administrator. */
+#define ACCESS_OWNER                  ((enum access)0)
+#define ACCESS_OWNER_OR_ADMINISTRATOR ((enum access)1)
+#define ACCESS_LOOK                   ((enum access)3)
 
 /* 0, or a refusal. */
 int target_find(struct request *request, const struct target_request *in, enum access access, struct target *target);

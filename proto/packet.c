@@ -101,3 +101,21 @@ int packet_send(int socket, const void *message, size_t length, const int *fds, 
     while (n < 0 && errno == EINTR);
     return n < 0 ? -errno : 0;
 }
+
+/*
+ * An empty message and the end both are 0 bytes. But with SO_PASSCRED (unix(7)) a message comes with who has sent it,
+ * and the end does not.
+ */
+bool packet_is_drained(int socket)
+{
+    char control[CMSG_SPACE(sizeof(struct ucred))], byte;
+    struct iovec part = {&byte, sizeof(byte)};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    int on = 1;
+
+    if (setsockopt(socket, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0)
+        return false;
+    return recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT) == 0 && message.msg_controllen == 0 &&
+           !(message.msg_flags & MSG_CTRUNC);
+}

@@ -10,6 +10,7 @@
 #ifndef PROTO_PACKET_H
 #define PROTO_PACKET_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -47,6 +48,9 @@ enum packet_outcome {
  * errno of recvmsg(2).
  */
 int packet_receive(int socket, int flags, void *buffer, size_t room, size_t *length, struct descriptors *list);
+
+/* Whether nothing is left to receive on a socket that is shut down: neither a message nor an empty one. Blocks not. */
+bool packet_is_drained(int socket);
 
 /*
  * Sends one message without waiting and without SIGPIPE; the descriptors stay the caller's. 0, or a negative

@@ -108,7 +108,7 @@ def no_messages(*_):
 @suite.test
 def unknown_first(broker, _):
     """an unknown operation before HELLO ends the connection, with an error"""
-    for opcode in (0, 12, 0x8001, 0xffff):
+    for opcode in (0, 15, 0x8001, 0xffff):
         with broker.connect(hello=False) as client:
             client.send(encode_message(opcode, serial=9))
             replies = replies_until_closed(client)
@@ -128,7 +128,7 @@ def empty_messages(broker, _):
 def headers(broker, _):
     """headers that make no sense are refused, and the connection lives"""
     record = encode_record(wire.CREATE_REQUEST, {})
-    cases = [(encode_message(op, serial=3), 'OPCODE', 3) for op in (0, 12, 0x7fff, 0x8000, 0x8002, 0x8003, 0xffff)]
+    cases = [(encode_message(op, serial=3), 'OPCODE', 3) for op in (0, 15, 0x7fff, 0x8000, 0x8002, 0x8003, 0xffff)]
     cases += [(encode_message(wire.PING, serial=0), 'MALFORMED', 0), (hello(5), 'HELLO', 5),
               (encode_message(wire.PING, serial=0xffffffff, status=1), 'RESERVED', 0xffffffff),
               (encode_message(wire.PING, serial=3, status=5001), 'RESERVED', 3)]
@@ -140,6 +140,8 @@ def headers(broker, _):
               (encode_message(wire.PING, [b'\0'], 3, count=0), 'MALFORMED', 3),
               (encode_message(wire.LIST, [encode_record(wire.LIST_REQUEST, {})] * 2, 3), 'MALFORMED', 3),
               (encode_message(wire.LIST, serial=3), 'MALFORMED', 3),
+              (encode_message(wire.ACCOUNTS, serial=3), 'MALFORMED', 3),
+              (encode_message(wire.ACCOUNTS, [encode_record(wire.ACCOUNTS_REQUEST, {})] * 2, 3), 'MALFORMED', 3),
               (encode_message(wire.CREATE, serial=3), 'MALFORMED', 3),
               (encode_message(wire.CREATE, [record] * 254, 3), 'MALFORMED', 3),
               (encode_message(wire.CREATE, [record], 3, count=254), 'MALFORMED', 3),
@@ -184,6 +186,7 @@ BAD_NAMES = ['/', '/a', 'a/', 'a//b', '.', '..', '../a', 'a/..', 'a/../b', './a'
 BAD_LABELS = ['l' * 250, 'l' * 5000, 'a\0', '\n', '\x1b', b'\x80', b'\xff\xfe']
 BAD_METADATA = [b'k=' + b'x' * 4094 + b'\0', b'k', b'k=v', b'=v\0', b'\0', b'k=v\0\0', b'k\0', b'k=v\0x', b'\n=\0',
                 b'\xff=\0']
+BAD_TOKENS = [b'x', b'x' * 8, b'x' * 23, b'x' * 25, b'x' * 4000]
 FIELDS = [
     (wire.CREATE, 'size', 'SIZE', [1 << 63, (1 << 64) - 1]),
     (wire.CREATE, 'seals', 'SEALS', [0x40, 1 << 31, 0xffffffff]),
@@ -194,16 +197,23 @@ FIELDS = [
     (wire.SEAL, 'seals', 'SEALS', [0x40, 0xffffffff]),
     (wire.PUBLISH, 'seals', 'SEALS', [0x40]),
     (wire.PUBLISH, 'mode', 'MODE', [0o777, 0o1600, 0o4600, 0o111, 0xffffffff]),
-    (wire.PUBLISH, 'flags', 'FLAGS', [4, 0x80000000]),
+    (wire.PUBLISH, 'flags', 'FLAGS', [0x10, 0x80000000]),
     (wire.PUBLISH, 'name', 'NAME', BAD_NAMES),
     (wire.GET, 'seals', 'SEALS', [0x40]),
     (wire.GET, 'flags', 'FLAGS', [4, 0xffff0000]),
     (wire.GET, 'name', 'NAME', BAD_NAMES),
+    (wire.GET, 'token', 'TOKEN', BAD_TOKENS),
     (wire.REMOVE, 'name', 'NAME', BAD_NAMES),
     (wire.STAT, 'name', 'NAME', BAD_NAMES),
     (wire.LIST, 'flags', 'FLAGS', [2, 0x80000000]),
     (wire.LIST, 'prefix', 'NAME', ['p' * 256, 'a\0', '\n', '\x7f']),
     (wire.LIST, 'after', 'NAME', BAD_NAMES),
+    (wire.SHARE, 'flags', 'FLAGS', [4, 0x80000000]),
+    (wire.SHARE, 'expire_ms', 'FLAGS', [1 << 63, (1 << 64) - 1]),
+    (wire.SHARE, 'name', 'NAME', BAD_NAMES),
+    (wire.REVOKE, 'name', 'NAME', BAD_NAMES),
+    (wire.REVOKE, 'token', 'TOKEN', BAD_TOKENS),
+    (wire.ACCOUNTS, 'flags', 'FLAGS', [2, 0x80000000]),
 ]
 
 
@@ -316,7 +326,9 @@ def noise(broker, bystander):
              one(wire.ADOPT, seals=2), one(wire.PUBLISH, id=2, name='noise/a', mode=0o600),
              one(wire.PUBLISH, id=2, seals=14, name='noise/b', flags=1), one(wire.GET, name='noise/a'),
              one(wire.GET, id=2), one(wire.REMOVE, name='noise/a'), one(wire.REMOVE, id=5), one(wire.STAT, id=2),
-             one(wire.LIST, prefix='noise')]
+             one(wire.LIST, prefix='noise'), one(wire.SHARE, id=2, uses=1), one(wire.SHARE, name='noise/a', flags=2),
+             one(wire.GET, token=b'x' * 24), one(wire.REVOKE, token=b'x' * 24), one(wire.REVOKE, id=2),
+             one(wire.ACCOUNTS, flags=1)]
     fds = [os.memfd_create('noise', os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), os.open('/dev/null', os.O_RDWR)]
     client = broker.connect()
     for i in range(10000):

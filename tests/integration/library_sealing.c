@@ -292,7 +292,7 @@ static const char *const names[] = {
     "FLAGS",     "SIZE",        "NAME",         "LABEL",      "METADATA",   "SEALS",       "MODE",
     "TARGET",    "NOT_MEMFD",   "ACCESS_MODE",  "NOT_SEALED", "SEALED",     "BUSY",        "NOT_FOUND",
     "EXISTS",    "DENIED",      "LIMIT",        "MEMORY",     "TABLE_FULL", "UNSUPPORTED", "STOPPING",
-    "INTERNAL",  "UNREACHABLE", "DISCONNECTED", "TIMED_OUT",  "BAD_REPLY",  "MAPPED",
+    "INTERNAL",  "UNREACHABLE", "DISCONNECTED", "TIMED_OUT",  "BAD_REPLY",  "MAPPED",      "TOKEN",
 };
 
 START_TEST(every_error_has_cause_and_remedy)

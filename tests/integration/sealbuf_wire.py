@@ -139,7 +139,7 @@ def decode_record(schema, data):
             if value > len(strings):
                 raise ValueError('%s does not fit into its record' % name)
             value, strings = strings[:value], strings[value:]
-            if kind != 'metadata':
+            if kind not in ('metadata', 'token'):
                 value = value.decode()
         record[name] = value
     return record, data[length:]

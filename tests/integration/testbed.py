@@ -252,8 +252,8 @@ class Bystander:
 class Suite:
     """Tests with one broker for all of them. A test is a function of (broker, bystander)."""
 
-    def __init__(self, *arguments):
-        self.arguments, self.tests, self.failed = arguments, [], 0
+    def __init__(self, *arguments, **options):
+        self.arguments, self.options, self.tests, self.failed = arguments, options, [], 0
 
     def test(self, function):
         """Decorator; the first line of the docstring is the test's name."""
@@ -301,7 +301,7 @@ class Suite:
         signal.signal(signal.SIGALRM, too_long)
         wanted = [t for t in self.tests if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
         print('1..%d' % (len(wanted) + 1), flush=True)
-        broker = Broker(*self.arguments)
+        broker = Broker(*self.arguments, **self.options)
         bystander = Bystander(broker)
         for number, function in enumerate(wanted, 1):
             if broker.process.poll() is not None:

@@ -78,9 +78,12 @@ static struct span get_span(const union record *record, const struct field *fiel
 static struct span sample(const struct field *field)
 {
     static const char metadata[] = "key=value\0other=\xff\n";
+    static const char token[SEALBUF_TOKEN_SIZE] = "any\0bytes\xff\n, 24 of them";
 
     if (field->kind == FIELD_METADATA)
         return (struct span){metadata, sizeof(metadata)};
+    if (field->kind == FIELD_TOKEN)
+        return (struct span){token, sizeof(token)};
     return SPAN("part/\xc3\xa9");
 }
 
@@ -412,6 +415,22 @@ START_TEST(every_bound)
 }
 END_TEST
 
+/* All of a token or none of it: what is shorter is no prefix of one. */
+START_TEST(every_token_cut)
+{
+    static const char token[SEALBUF_TOKEN_SIZE];
+    const struct schema *schema = schemas[_i];
+    union record in;
+
+    for (const struct field *f = schema->fields; f < schema->fields + schema->count; f++)
+        for (uint32_t length = 1; f->kind == FIELD_TOKEN && length < SEALBUF_TOKEN_SIZE; length++) {
+            fill(schema, &in);
+            set_span(&in, f, token, length);
+            check_refused(schema, &in, f);
+        }
+}
+END_TEST
+
 START_TEST(every_string_too_long)
 {
     const struct schema *schema = schemas[_i];
@@ -505,6 +524,7 @@ int main(void)
     tcase_add_loop_test(records, longer_must_be_zero, 0, SCHEMA_COUNT);
     tcase_add_loop_test(records, unknown_strings, 0, SCHEMA_COUNT);
     tcase_add_loop_test(records, every_bound, 0, SCHEMA_COUNT);
+    tcase_add_loop_test(records, every_token_cut, 0, SCHEMA_COUNT);
     tcase_add_loop_test(records, every_string_too_long, 0, SCHEMA_COUNT);
     tcase_add_loop_test(records, no_room, 0, SCHEMA_COUNT);
     tcase_add_test(records, frames);

@@ -45,10 +45,10 @@ END_TEST
 /* The example of docs/protocol.md. */
 START_TEST(golden_bytes)
 {
-    static const uint8_t expected[] = {0x3b, 0, 0, 0, 7, 0, 1, 0, 2, 0,    0,    0,    0,    0,    0,
-                                       0,    0, 0, 0, 0, 0, 0, 0, 0, 0x23, 0,    0,    0,    0x18, 0,
-                                       0,    0, 0, 0, 0, 0, 0, 0, 0, 0,    0xff, 0xff, 0xff, 0xff, 0x0e,
-                                       0,    0, 0, 0, 0, 0, 0, 3, 0, 0,    0,    0x61, 0x2f, 0x62};
+    static const uint8_t expected[] = {0x3f, 0, 0, 0, 7, 0, 1, 0, 2,    0,    0,    0,    0,    0,    0,   0,
+                                       0,    0, 0, 0, 0, 0, 0, 0, 0x27, 0,    0,    0,    0x1c, 0,    0,   0,
+                                       0,    0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0e, 0,    0,   0,
+                                       0,    0, 0, 0, 3, 0, 0, 0, 0,    0,    0,    0,    0x61, 0x2f, 0x62};
     uint8_t buffer[sizeof(expected)];
     struct writer writer = {.buffer = buffer, .used = HEADER_SIZE, .room = sizeof(buffer)};
     const struct get_request in = {.owner = SEALBUF_OWNER_SELF, .seals = SEALBUF_SEALS_IMMUTABLE, .name = SPAN("a/b")};

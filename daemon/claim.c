@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+#include "claim.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "flight.h"
+#include "log.h"
+#include "peer.h"
+#include "token.h"
+
+struct claim *claim_make(struct peer *peer, struct buffer *buffer, struct name *name, uid_t owner)
+{
+    struct claim *claim = malloc(sizeof(*claim));
+
+    if (!claim)
+        return NULL;
+    *claim = (struct claim){.peer = peer, .buffer = buffer, .name = name, .owner = owner, .by_name = name != NULL};
+    buffer->claim = claim;
+    LIST_INSERT_HEAD(&peer->claims, claim, of_peer);
+    return claim;
+}
+
+void claim_undo(struct claim *claim)
+{
+    claim->buffer->claim = NULL;
+    LIST_REMOVE(claim, of_peer);
+    free(claim);
+}
+
+void claim_forget_buffer(struct buffer *buffer)
+{
+    if (buffer->claim)
+        claim_undo(buffer->claim);
+}
+
+void claim_forget_name(struct buffer *buffer, const struct name *name)
+{
+    if (buffer->claim && buffer->claim->name == name)
+        buffer->claim->name = NULL;
+}
+
+/* Everything by which its owner could still get at the buffer; the last name takes the buffer along. */
+static void remove_all_of(struct broker *broker, struct buffer *buffer, uid_t owner)
+{
+    struct token *token = LIST_FIRST(&buffer->tokens), *next_token;
+    struct name *name, *next_name;
+
+    for (; token; token = next_token) {
+        next_token = LIST_NEXT(token, of_buffer);
+        if (token->maker == owner)
+            token_remove(token);
+    }
+    if (buffer->is_held) {
+        buffer_unhold(&broker->buffers, buffer);
+        return;
+    }
+    for (name = LIST_FIRST(&buffer->names); name; name = next_name) {
+        next_name = LIST_NEXT(name, of_buffer);
+        if (name->owner == owner)
+            registry_unbind(&broker->registry, name);
+    }
+}
+
+static void carry_out(struct claim *claim)
+{
+    const struct claim was = *claim;
+    struct broker *broker = was.peer->broker;
+
+    claim_undo(claim);
+    if (!was.by_name)
+        remove_all_of(broker, was.buffer, was.owner);
+    else if (was.name)
+        registry_unbind(&broker->registry, was.name);
+}
+
+/* Whether the other side has gone, and left something of ours unread. It is told once. */
+static bool left_unread(struct peer *peer)
+{
+    int error = 0;
+    socklen_t size = sizeof(error);
+
+    if (getsockopt(peer->socket, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == ECONNRESET)
+        peer->was_reset = true;
+    return peer->was_reset;
+}
+
+void claims_sent(struct peer *peer)
+{
+    struct claim *claim;
+
+    LIST_FOREACH(claim, &peer->claims, of_peer)
+    claim->sent = true;
+}
+
+static void end_all(struct peer *peer, bool read)
+{
+    struct claim *claim;
+
+    while ((claim = LIST_FIRST(&peer->claims))) {
+        if (read && claim->sent) {
+            carry_out(claim);
+        } else {
+            log_client(LOG_INFO, &peer->who, "did not read the buffer that it was to take: buffer %llu is back",
+                       (unsigned long long)claim->buffer->id);
+            claim_undo(claim);
+        }
+    }
+}
+
+void claims_settle(struct peer *peer)
+{
+    struct claim *claim = LIST_FIRST(&peer->claims);
+
+    /* What has landed was read, or thrown away when the other side went: in that order the kernel tells. */
+    if (claim && claim->sent && flight_landed(peer))
+        end_all(peer, !left_unread(peer));
+}
+
+void claims_end(struct peer *peer)
+{
+    if (!LIST_EMPTY(&peer->claims))
+        end_all(peer, !left_unread(peer));
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Turns: who is served next, and for how long.
+ *
+ * The loop's time is shared out by uid. It is measured how busy each uid keeps the loop. Whoever asks for little is
+ * served as soon as it asks. Whoever asks for much waits in a queue, uid by uid, the least busy one first, and is
+ * served for a slice at a time; before the next slice the loop looks who else has come. A request that takes longer
+ * than a slice is paused, and goes on in its peer's next turn. So what a client waits for others does not depend on how
+ * much they ask for, nor on how many connections they have.
+ *
+ * A uid that has the loop for itself, over a few connections, is served at once, too: there is nobody to be fair to.
+ */
+#ifndef DAEMON_TURN_H
+#define DAEMON_TURN_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct account;
+struct broker;
+struct peer;
+
+struct turns {
+    TAILQ_HEAD(waiting_accounts, account) waiting; /* with peers that wait for a turn */
+    unsigned peers;                                /* that wait */
+    struct event next;                             /* active while some wait */
+    uint64_t begun_ns, over_ns;                    /* the slice that is being used */
+    uint64_t alone_ns;                             /* since when one uid alone is served */
+    const struct account *last;                    /* it; only to compare with */
+};
+
+/* Priorities of events (event_priority_set(3)): peers that ask are looked at first, and all others one at a time. */
+enum { PRIORITY_PEER, PRIORITY_OTHER, PRIORITIES };
+
+void turns_init(struct broker *broker);
+
+/* Whether the peer may be served at once. Starts the slice. */
+bool turn_begin_at_once(struct peer *peer);
+/* The slice has been used, for this uid; its peers may have gone. */
+void turn_end(struct broker *broker, unsigned uid);
+/* Whether what is being done should go on later. */
+bool turn_is_over(const struct broker *broker);
+
+/* Puts it in the queue, if it is not there. peer_take_turn will be called. */
+void turn_wait(struct peer *peer);
+/* Takes it out of the queue, if it is there. */
+void turn_forget(struct peer *peer);
+#endif

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: MIT
+"""Hand-over: a name or a token whose first getter takes the buffer out of the broker."""
+import os
+import signal
+import socket
+
+import sealbuf_wire as wire
+from testbed import Suite, eventually, equal, fetch, in_child, make, need_root, process, refused
+
+MINE = 200000 + os.getpid() % 30000 * 10
+OTHER = MINE + 1
+
+suite = Suite()
+
+
+def publish(client, content, name, **values):
+    return make(client, content, name, flags=wire.PUBLISH_TAKE, **values)
+
+
+@suite.test
+def first_one_takes(broker, bystander):
+    """The first to get it has it, and nobody else finds it; its producer is charged no more"""
+    with broker.connect() as client, broker.connect() as other:
+        publish(client, b'work', 'take/a')
+        equal(client.stat('take/a')['flags'] & wire.INFO_TAKE, wire.INFO_TAKE, 'flag')
+        buffer, content = fetch(other, 'take/a')
+        equal(content, b'work', 'content')
+        for attempt in (lambda: client.get('take/a'), lambda: client.stat('take/a'), lambda: client.remove('take/a'),
+                        lambda: client.get(id=buffer['id']), lambda: client.seal(buffer['id'], wire.GROW)):
+            with refused('NOT_FOUND'):
+                attempt()
+        equal(client.list(prefix='take/'), [], 'names')
+        eventually(lambda: bystander.accounts()['buffers'] == 0, what='the buffer is not charged any more')
+        publish(client, b'more', 'take/a')
+        equal(fetch(other, 'take/a')[1], b'more', 'content')
+
+
+@suite.test
+def race(broker, bystander):
+    """Of 100 clients that get it at once, one takes it"""
+    with broker.connect() as client:
+        for round_ in range(5):
+            publish(client, b'prize', 'take/race')
+            racers = [broker.connect() for _ in range(100)]
+            serials = [racer.start(wire.GET, [{'name': 'take/race'}]) for racer in racers]
+            outcomes = []
+            for racer, serial in zip(racers, serials):
+                with racer.finish(serial) as message:
+                    outcomes.append(message.records[0]['status'])
+            equal(sorted(outcomes), [0] + [wire.CODE['NOT_FOUND']] * 99, 'outcomes of round %d' % round_)
+            for racer in racers:
+                racer.close()
+            eventually(lambda: bystander.accounts()['buffers'] == 0, what='the buffer is gone')
+
+
+@suite.test
+def race_of_processes(broker, bystander):
+    """Of 100 processes one takes it, also while others are killed at it"""
+    with broker.connect() as client:
+        publish(client, b'prize', 'take/processes')
+        gate, opened = os.pipe()
+        results, winner = os.pipe()
+        pids = []
+        for _ in range(100):
+            pid = os.fork()
+            if pid == 0:
+                os.close(opened)
+                try:
+                    with broker.connect() as racer:
+                        os.read(gate, 1)
+                        if fetch(racer, 'take/processes')[1] == b'prize':
+                            os.write(winner, b'!')
+                except wire.Refused:
+                    pass
+                finally:
+                    os._exit(0)
+            pids.append(pid)
+        os.close(winner)
+        os.close(gate)
+        os.close(opened)
+        for pid in pids[::3]:
+            os.kill(pid, signal.SIGKILL)
+        for pid in pids:
+            os.waitpid(pid, 0)
+        with os.fdopen(results, 'rb') as pipe:
+            winners = len(pipe.read())
+        if winners > 1:
+            raise AssertionError('%d processes have it' % winners)
+        # One that was killed may have had it; but then it has gone.
+        eventually(lambda: bystander.accounts()['buffers'] == 0 or winners == 0, what='the buffer is gone')
+        if bystander.accounts()['buffers']:
+            client.remove('take/processes')
+
+
+@suite.test
+def not_read(broker, _):
+    """A taker that dies before it has read its reply has taken nothing: the buffer is back"""
+    with broker.connect() as client:
+        for how in ('close', 'kill', 'shutdown'):
+            publish(client, b'precious', 'take/unread')
+            if how == 'kill':
+                ready, go_on = os.pipe()
+
+                def taker():
+                    racer = broker.connect()
+                    racer.start(wire.GET, [{'name': 'take/unread'}])
+                    os.write(go_on, b'!')
+                    signal.pause()
+
+                with process(taker):
+                    os.read(ready, 1)
+                    eventually(lambda: client.list(prefix='take/') == [], what='it is claimed')
+                os.close(ready)
+                os.close(go_on)
+            else:
+                taker = broker.connect()
+                taker.start(wire.GET, [{'name': 'take/unread'}])
+                eventually(lambda: client.list(prefix='take/') == [], what='it is claimed')
+                if how == 'shutdown':
+                    taker.socket.shutdown(socket.SHUT_RDWR)
+                taker.close()
+            eventually(lambda: client.list(prefix='take/') != [], what='it is back after ' + how)
+            equal(fetch(client, 'take/unread')[1], b'precious', 'content')
+            eventually(lambda: client.list(prefix='take/') == [], what='it is gone')
+
+
+@suite.test
+def read_and_died(broker, bystander):
+    """A taker that has read its reply has taken it, also if it dies right after"""
+    with broker.connect() as client:
+        for _ in range(20):
+            publish(client, b'x', 'take/read')
+            taker = broker.connect()
+            fetch(taker, 'take/read')
+            taker.close()
+            with refused('NOT_FOUND'):
+                client.get('take/read')
+            eventually(lambda: bystander.accounts()['buffers'] == 0, what='the buffer is gone')
+
+
+@suite.test
+def pipelined(broker, _):
+    """Of several that were asked for at once, those that were read are taken, and the others are back"""
+    with broker.connect() as client:
+        for i in range(4):
+            publish(client, b'%d' % i, 'take/%d' % i)
+        taker = broker.connect()
+        serials = [taker.start(wire.GET, [{'name': 'take/%d' % i}]) for i in range(4)]
+        for serial in serials[:2]:
+            taker.finish(serial).close()
+        eventually(lambda: len(client.list(prefix='take/')) <= 1, what='the third one is claimed')
+        taker.close()
+        eventually(lambda: [r['name'] for r in client.list(prefix='take/')] in (['take/2', 'take/3'], [b'take/2', b'take/3']),
+                   what='those that were not read are back')
+        for i in (2, 3):
+            client.remove('take/%d' % i)
+
+
+@suite.test
+def batch(broker, _):
+    """In one request the same name is taken once"""
+    with broker.connect() as client:
+        publish(client, b'x', 'take/batch')
+        publish(client, b'y', 'take/other')
+        with client.call(wire.GET, [{'name': 'take/batch'}, {'name': 'take/batch'}, {'name': 'take/other'}]) as message:
+            equal([r['status'] for r in message.records], [0, wire.CODE['NOT_FOUND'], 0], 'outcomes')
+
+
+@suite.test
+def published_again(broker, _):
+    """The name can be used again at once, while the one before is on its way"""
+    with broker.connect() as client:
+        publish(client, b'first', 'take/again')
+        taker = broker.connect()
+        serial = taker.start(wire.GET, [{'name': 'take/again'}])
+        eventually(lambda: client.list(prefix='take/') == [], what='it is claimed')
+        make(client, b'second', 'take/again')
+        taker.finish(serial).close()
+        taker.close()
+        equal(fetch(client, 'take/again')[1], b'second', 'content')
+        client.remove('take/again')
+
+
+@suite.test
+def by_token(broker, bystander):
+    """A token that hands over takes the buffer from under its owner's names"""
+    with broker.connect() as client, broker.connect() as other:
+        buffer = make(client, b'mine', 'take/token')
+        client.publish(buffer['id'], 'take/second')
+        token = client.one(wire.SHARE, name='take/token', flags=wire.SHARE_TAKE)['token']
+        spare = client.one(wire.SHARE, name='take/token')['token']
+        equal(fetch(other, token=token)[1], b'mine', 'content')
+        for attempt in (lambda: client.get('take/token'), lambda: client.get('take/second'),
+                        lambda: client.stat(id=buffer['id'])):
+            with refused('NOT_FOUND'):
+                attempt()
+        for old in (token, spare):
+            with refused('TOKEN'):
+                client.get(token=old)
+        eventually(lambda: bystander.accounts()['buffers'] == 0, what='the buffer is gone')
+        buffer = make(client, b'unpublished')
+        token = client.one(wire.SHARE, id=buffer['id'], flags=wire.SHARE_TAKE)['token']
+        racers = [broker.connect() for _ in range(100)]
+        serials = [racer.start(wire.GET, [{'token': token}]) for racer in racers]
+        got = 0
+        for racer, serial in zip(racers, serials):
+            with racer.finish(serial) as message:
+                got += message.records[0]['status'] == 0
+            racer.close()
+        equal(got, 1, 'takers')
+        eventually(lambda: bystander.accounts()['buffers'] == 0, what='the buffer is gone')
+
+
+@suite.test
+def rights(broker, _):
+    """Whom the mode keeps out takes nothing; whom it lets in takes it with the rights that it gives"""
+    need_root()
+
+    def producer():
+        with broker.connect() as client:
+            publish(client, b'secret', 'take/rights', mode=0o600)
+            publish(client, b'open', 'take/open', mode=0o644)
+
+    def stranger():
+        with broker.connect() as client:
+            with refused('DENIED'):
+                client.get('take/rights', owner=MINE)
+            with refused('DENIED'):
+                client.get('take/open', owner=MINE, flags=wire.GET_WRITABLE)
+            equal(fetch(client, 'take/open', owner=MINE)[1], b'open', 'content')
+            with refused('NOT_FOUND'):
+                client.get('take/open', owner=MINE)
+
+    in_child(producer, MINE, MINE)
+    in_child(stranger, OTHER, OTHER)
+
+    def clean_up():
+        with broker.connect() as client:
+            equal(fetch(client, 'take/rights')[1], b'secret', 'content')
+    in_child(clean_up, MINE, MINE)
+
+
+suite.main()
