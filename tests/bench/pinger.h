@@ -7,8 +7,8 @@
  * that takes longer than the interval also counts for those that it kept from being sent, each with the time that was
  * left of the delay when it was due.
  *
- * After each ping it also pings a bare server on the broker's CPU, which nobody else uses: what happens to that one is
- * the machine's doing, not the broker's.
+ * Together with the broker it pings a bare server on the broker's CPU, which nobody else uses: what happens to that
+ * one is the machine's doing, not the broker's.
  */
 #ifndef BENCH_PINGER_H
 #define BENCH_PINGER_H
