@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "accounts.h"
 
+/* So many are written in one go: whoever wants more asks again. */
+#define ACCOUNTS_PER_PAGE 64u
+
 /* What is held and allowed of each resource, into the members that have its name. */
 #define FILL(member, resource)                                                                                         \
     out->member = held[resource];                                                                                      \
@@ -39,12 +42,12 @@ static void add_all(struct request *request, struct quota *quota, uid_t from)
     static const struct account all = {.uid = SEALBUF_ALL_UIDS};
     const struct account *account = quota_from(quota, from);
 
-    while (account && request->replies < SEALBUF_MAX_RECORDS) {
+    while (account && request->replies < ACCOUNTS_PER_PAGE) {
         if (add(request, quota, account))
             return;
         account = account->uid == SEALBUF_ALL_UIDS ? NULL : quota_from(quota, account->uid + 1);
     }
-    if (request->replies < SEALBUF_MAX_RECORDS)
+    if (!account)
         add(request, quota, &all);
 }
 

@@ -76,14 +76,27 @@ static int make_folder(const char *path, mode_t mode)
     return r;
 }
 
+const char *address_runtime_folder(void)
+{
+    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    return geteuid() != 0 && runtime && runtime[0] == '/' ? runtime : NULL;
+}
+
+mode_t address_mode(const struct config *config)
+{
+    if (config->socket_mode_set)
+        return config->socket_mode;
+    return geteuid() == 0 ? 0666 : 0600;
+}
+
 /* /run/sealbuf for root, $XDG_RUNTIME_DIR/sealbuf for everybody else. */
 static int set_default_path(struct address *address)
 {
-    const char *runtime = getenv("XDG_RUNTIME_DIR");
+    const char *runtime = address_runtime_folder();
     char folder[sizeof(address->name.sun_path)], path[sizeof(folder) + 8];
     bool root = geteuid() == 0;
 
-    if (!root && (!runtime || runtime[0] != '/')) {
+    if (!root && !runtime) {
         log_line(
             LOG_ERR,
             "XDG_RUNTIME_DIR is not set, or not an absolute path, so there is no default address; name a socket with "
@@ -177,7 +190,6 @@ int address_listen(const struct config *config, struct address **address)
 {
     CLEANUP(cleanup_address)
     struct address *made = calloc(1, sizeof(*made));
-    mode_t mode = config->socket_mode_set ? config->socket_mode : geteuid() == 0 ? 0666 : 0600;
 
     if (!made)
         return -ENOMEM;
@@ -187,7 +199,7 @@ int address_listen(const struct config *config, struct address **address)
         r = take_lock(made);
     if (r < 0)
         return r;
-    int fd = bind_and_listen(made, mode);
+    int fd = bind_and_listen(made, address_mode(config));
     if (fd < 0) {
         log_line(LOG_ERR, "cannot listen on '%s': %s; name a path for a new socket with --socket", made->name.sun_path,
                  fd == -EEXIST ? "a file that is no socket is there" : strerror(-fd));

@@ -15,6 +15,10 @@ struct address;
  * negative errno that has been logged. *address goes to address_release, which removes the socket.
  */
 int address_listen(const struct config *config, struct address **address);
+/* The permission bits that its socket gets. */
+mode_t address_mode(const struct config *config);
+/* $XDG_RUNTIME_DIR of a user's own broker; NULL where this is the system's: as root, or where it is not set. */
+const char *address_runtime_folder(void);
 const char *address_text(const struct address *address);
 /* NULL is allowed. */
 void address_release(struct address *address);

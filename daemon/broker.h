@@ -17,7 +17,9 @@
 #include "turn.h"
 #include "worker.h"
 
+struct command_line;
 struct event_base;
+struct idle;
 struct listener;
 struct peer;
 
@@ -29,7 +31,8 @@ struct counters {
 };
 
 struct broker {
-    const struct config *config;
+    struct config *config;                   /* SIGHUP changes what is in it: reload.h */
+    const struct command_line *command_line; /* what overrides the files, then too */
     struct event_base *loop;
     struct quota quota;
     struct buffers buffers;
@@ -42,6 +45,7 @@ struct broker {
     uint32_t birth_seals; /* that the kernel gives a memfd unasked: EXEC, where it has it */
     int own_descriptors;  /* /proc/self/fd, for memfd_reopen_at */
     struct listener *listeners;
+    struct idle *idle; /* NULL: it never leaves by itself */
     LIST_HEAD(peers, peer) peers;
     TAILQ_HEAD(flying_peers, peer) in_flight; /* those with descriptors in flight, sent to longest ago first */
     struct counters counters;

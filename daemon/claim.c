@@ -88,10 +88,8 @@ static bool left_unread(struct peer *peer)
 
 void claims_sent(struct peer *peer)
 {
-    struct claim *claim;
-
-    LIST_FOREACH(claim, &peer->claims, of_peer)
-    claim->sent = true;
+    for (struct claim *claim = LIST_FIRST(&peer->claims); claim; claim = LIST_NEXT(claim, of_peer))
+        claim->sent = true;
 }
 
 static void end_all(struct peer *peer, bool read)

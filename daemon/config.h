@@ -9,8 +9,11 @@
 
 #include "limits.h"
 
+struct command_line;
+struct draft;
+
 struct config {
-    const char *socket_path; /* NULL: sockets passed by the service manager, or the default address */
+    char *socket_path; /* owned; NULL: sockets passed by the service manager, or the default address */
     mode_t socket_mode;
     bool socket_mode_set;
     int ready_fd;          /* -1: none */
@@ -18,12 +21,19 @@ struct config {
     int log_level;         /* of syslog(3): the least urgent that is logged */
     gid_t admin_group;     /* whose members may list and remove anything */
     bool admin_group_set;
+    bool sandbox;
     struct limits limits;
 };
 
-enum config_outcome { CONFIG_RUN, CONFIG_DONE, CONFIG_WRONG };
+/* What holds where nobody has said anything; the limits still have to be settled. */
+void config_init(struct config *config);
+void config_release(struct config *config);
 
-/* Reads the command line; prints --help, --version and what is wrong. */
-enum config_outcome config_parse(struct config *config, int argc, char **argv);
+/*
+ * Reads the files, and over them the command line, and settles the limits. Where it returns -EINVAL (a file is wrong)
+ * or -ERANGE (the limits do not fit), it has logged why, by file and line; else a negative errno. The draft goes to
+ * draft_free in any case.
+ */
+int config_load(struct draft *draft, const struct command_line *line);
 
 #endif

@@ -129,7 +129,9 @@ int listeners_open(struct broker *broker)
         return count;
     }
     if (count > 0 && broker->config->socket_path) {
-        log_line(LOG_ERR, "the service manager passed %d sockets, and --socket names another; use one or the other",
+        log_line(LOG_ERR,
+                 "the service manager passed %d sockets, and the configuration or --socket names another; use one or "
+                 "the other",
                  count);
         return -EINVAL;
     }

@@ -14,10 +14,14 @@
 #include "broker.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "command_line.h"
+#include "config_print.h"
+#include "draft.h"
 #include "idle.h"
 #include "listener.h"
 #include "log.h"
 #include "peer.h"
+#include "reload.h"
 #include "service.h"
 
 /* Threads that wait: for seals, for the pages of big buffers, for what clients send that is no memfd. */
@@ -39,8 +43,8 @@ static void on_stop(evutil_socket_t signal_number, short what, void *argument)
 
 static void on_hangup(evutil_socket_t signal_number, short what, void *argument)
 {
-    (void)signal_number, (void)what, (void)argument;
-    log_line(LOG_INFO, "there is no configuration to read again");
+    (void)signal_number, (void)what;
+    reload_configuration(argument);
 }
 
 /* The loop has one thread, so it needs no locks; and what may block is none of its business. */
@@ -128,11 +132,10 @@ static int run(struct broker *broker, const struct config *config)
         watch_signal(broker, SIGINT, on_stop),
         watch_signal(broker, SIGHUP, on_hangup),
     };
-    struct idle *idle = config->idle_exit_ms ? idle_watch(broker) : NULL;
-
+    broker->idle = config->idle_exit_ms ? idle_watch(broker) : NULL;
     announce(config);
     int r = event_base_dispatch(broker->loop) < 0 ? -EIO : 0;
-    idle_free(idle);
+    idle_free(broker->idle);
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
         if (signals[i])
             event_free(signals[i]);
@@ -180,35 +183,83 @@ static int stop(struct broker *broker)
     return check_accounts(broker);
 }
 
-int main(int argc, char **argv)
+/* What a file or the command line says is wrong, or what the machine has does not suffice. */
+static int exit_code_of(int r)
+{
+    return r == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
+}
+
+static int check_config(const struct command_line *line)
+{
+    struct draft draft;
+
+    int r = config_load(&draft, line);
+    if (r == 0)
+        r = config_print(&draft);
+    draft_free(&draft);
+    return r < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+static int load(struct config *config, const struct command_line *line)
+{
+    struct draft draft;
+
+    int r = config_load(&draft, line);
+    if (r == -ENOMEM)
+        log_line(LOG_ERR, "cannot read the configuration: %s", strerror(-r));
+    *config = draft.config;
+    config_init(&draft.config); /* which has been handed over */
+    draft_free(&draft);
+    return r;
+}
+
+static int serve(struct config *config, const struct command_line *line)
 {
     static struct broker broker = {.own_descriptors = -1};
-    struct config config;
-    char cause[512];
 
-    switch (config_parse(&config, argc, argv)) {
-    case CONFIG_DONE:
-        return fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
-    case CONFIG_WRONG:
-        return EXIT_USAGE;
-    case CONFIG_RUN:
-        break;
-    }
+    broker.config = config;
+    broker.command_line = line;
+    int r = start(&broker, config);
+    if (r < 0 && r != LOGGED)
+        log_line(LOG_ERR, "cannot start: %s", strerror(-r));
+    if (r == 0)
+        r = run(&broker, config);
+    int s = stop(&broker);
+    libevent_global_shutdown();
+    return r < 0 || s < 0 ? EXIT_FAILED : EXIT_OK;
+}
+
+static int load_and_serve(const struct command_line *line)
+{
+    struct config config;
+
+    int r = load(&config, line);
     log_start(config.log_level);
     /* A client that goes away is no reason to die, nor is a size beyond RLIMIT_FSIZE (SIGXFSZ): both come as errors. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
-    if (limits_settle(&config.limits, cause, sizeof(cause)) < 0) {
-        log_line(LOG_ERR, "%s", cause);
-        return EXIT_FAILED;
+    int status = r < 0 ? exit_code_of(r) : serve(&config, line);
+    config_release(&config);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    struct command_line line;
+    int status = EXIT_OK;
+
+    switch (command_line_parse(&line, argc, argv)) {
+    case COMMAND_DONE:
+        status = fflush(stdout) == 0 ? EXIT_OK : EXIT_FAILED;
+        break;
+    case COMMAND_WRONG:
+        status = EXIT_USAGE;
+        break;
+    case COMMAND_RUN:
+        log_start(LOG_INFO);
+        status = line.check_config ? check_config(&line) : load_and_serve(&line);
+        break;
     }
-    broker.config = &config;
-    int r = start(&broker, &config);
-    if (r < 0 && r != LOGGED)
-        log_line(LOG_ERR, "cannot start: %s", strerror(-r));
-    if (r == 0)
-        r = run(&broker, &config);
-    int s = stop(&broker);
-    libevent_global_shutdown();
-    return r < 0 || s < 0 ? EXIT_FAILED : EXIT_OK;
+    command_line_free(&line);
+    return status;
 }

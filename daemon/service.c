@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
+#include "clock.h"
 #include "log.h"
 
 #if HAVE_SYSTEMD
@@ -39,6 +40,11 @@ void service_notify_ready(void)
     sd_notify(0, "READY=1");
 }
 
+void service_notify_reloading(void)
+{
+    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(clock_monotonic_ns() / 1000));
+}
+
 void service_notify_stopping(void)
 {
     sd_notify(0, "STOPPING=1");
@@ -58,6 +64,10 @@ int service_passed_socket(int i)
 }
 
 void service_notify_ready(void)
+{
+}
+
+void service_notify_reloading(void)
 {
 }
 

@@ -12,6 +12,8 @@ int service_passed_sockets(void);
 int service_passed_socket(int i);
 
 void service_notify_ready(void);
+/* The configuration is read again; service_notify_ready when that is done. */
+void service_notify_reloading(void);
 void service_notify_stopping(void);
 
 #endif

@@ -38,7 +38,7 @@ static size_t character_length(const unsigned char *p, size_t left)
     return length;
 }
 
-static bool printable(const char *text, size_t length)
+bool text_printable(const char *text, size_t length)
 {
     const unsigned char *p = (const unsigned char *)text;
 
@@ -64,7 +64,7 @@ bool name_valid(const char *name, size_t length)
 {
     const char *part = name, *end = name + length;
 
-    if (length == 0 || length > SEALBUF_MAX_NAME || !printable(name, length))
+    if (length == 0 || length > SEALBUF_MAX_NAME || !text_printable(name, length))
         return false;
     for (;;) {
         const char *slash = memchr(part, '/', (size_t)(end - part));
@@ -90,7 +90,7 @@ bool prefix_valid(const char *prefix, size_t length)
 
 bool label_valid(const char *label, size_t length)
 {
-    return length <= SEALBUF_MAX_LABEL && printable(label, length);
+    return length <= SEALBUF_MAX_LABEL && text_printable(label, length);
 }
 
 bool metadata_valid(const char *metadata, size_t length)
@@ -104,7 +104,7 @@ bool metadata_valid(const char *metadata, size_t length)
         if (!nul)
             return false;
         const char *equals = memchr(pair, '=', (size_t)(nul - pair));
-        if (!equals || equals == pair || !printable(pair, (size_t)(equals - pair)))
+        if (!equals || equals == pair || !text_printable(pair, (size_t)(equals - pair)))
             return false;
         pair = nul + 1;
     }

@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+/* Well-formed UTF-8 without control characters, of any length. */
+bool text_printable(const char *text, size_t length);
+
 /*
  * 1 to 255 bytes of well-formed UTF-8 without control characters; parts separated by single slashes, none of
  * them empty, `.` or `..`; no slash at either end.

@@ -13,7 +13,7 @@ import sealbuf_wire as wire
 from sealbuf_wire import IMMUTABLE, WRITE
 from testbed import (SEALBUFD, Broker, Suite, access_mode_of, equal, eventually, in_child, need_root, os_error, refused)
 
-suite = Suite()
+suite = Suite('--limit', 'names=20000')
 ALICE, BOB, CAROL = 61001, 61002, 61003
 STAFF = 62000
 
@@ -86,32 +86,42 @@ def remove_all(broker):
 def listing_tells_no_secrets(broker, _):
     """LIST over thousands of names that one may not see tells those that one may, and no other, not even as a cursor"""
     need_root()
-    public = ['list/%04d' % i for i in range(0, 3000, 700)]
+    # Gaps that are longer than what the broker looks at in one turn of its loop, and shorter ones.
+    public = ['list/%04d' % i for i in (0, 1, 700, 1400, 3900, 4999)]
 
     def publish_many():
         with broker.connect() as client:
             buffer = client.create(0)
             os.close(buffer['fd'])
-            for start in range(0, 3000, 200):
+            for start in range(0, 5000, 200):
                 names = ['list/%04d' % i for i in range(start, start + 200)]
                 client.call(wire.PUBLISH, [{'id': buffer['id'], 'name': name,
                                             'mode': 0o604 if name in public else 0o600} for name in names]).close()
 
-    def look():
-        found, cursors, values = [], [], {'flags': wire.LIST_ALL_OWNERS}
+    def look(limit, **values):
+        found, cursors = [], []
         with broker.connect() as client:
             while True:
-                page, records = client.list_page(**values)
+                behind = client.serial + 2
+                listing = client.start(wire.LIST, [{'limit': limit, **values}])
+                client.start(wire.PING)
+                with client.finish(listing) as message:  # the replies stay in order, however long one takes
+                    page, *records = message.records
+                client.finish(behind).close()
+                equal(len(records) <= limit, True, 'names in a page')
                 found += [record['name'] for record in records]
                 if not page['more']:
                     return found, cursors
                 cursors.append(page['next'])
-                values.update(after_owner=page['next_owner'], after=page['next'], limit=2)
+                values.update(after_owner=page['next_owner'], after=page['next'])
 
     in_child(publish_many, ALICE, ALICE)
-    found, cursors = in_child(look, CAROL, CAROL)
-    equal(found, public, 'names')
-    equal(set(cursors) <= set(public), True, 'cursors %r' % cursors)
+    for limit in (1, 2, 100):
+        for values in ({'flags': wire.LIST_ALL_OWNERS}, {'owner': ALICE}, {'owner': ALICE, 'prefix': 'list/'}):
+            found, cursors = in_child(lambda n=limit, v=values: look(n, **v), CAROL, CAROL)
+            equal(found, public, 'names, %d a page' % limit)
+            equal(set(cursors) <= set(public), True, 'cursors %r' % cursors)
+    equal(in_child(lambda: look(9, owner=ALICE, prefix='list/2'), CAROL, CAROL), ([], []), 'where all is hidden')
     in_child(lambda: remove_all(broker), ALICE, ALICE)
 
 
@@ -192,6 +202,36 @@ def reader_of_another_uid(broker, _):
 
     in_child(tamper, BOB, BOB)
     in_child(lambda: remove_all(broker), ALICE, ALICE)
+
+
+@suite.test
+def keeps_the_broker_out(*_):
+    """GET of an adopted buffer whose mode was changed so that the broker cannot open it is DENIED, and says why"""
+    need_root()
+
+    def close_the_door(broker):
+        with broker.connect() as client:
+            fd = os.memfd_create('closed', os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+            os.fchmod(fd, 0o444)
+            buffer = client.adopt(fd)
+            client.publish(buffer['id'], 'closed', mode=0o666)
+            os.fchmod(fd, 0)
+            with refused('ACCESS_MODE'):
+                client.adopt(fd)
+            with client.call(wire.GET, [{'name': 'closed'}]) as reply:
+                record = reply.records[0]
+            os.close(client.get('closed', flags=wire.GET_WRITABLE)['fd'])  # the description that it has is open
+            os.fchmod(fd, 0o444)
+            os.close(client.get('closed')['fd'])
+            os.close(fd)
+            client.remove('closed')
+            return wire.NAME_OF[record['status']], record['text']
+
+    # A broker that is no root, as the system's.
+    with Broker('--socket-mode', '0666', uid=100000 + os.getpid() % 100000) as broker:
+        name, text = in_child(lambda: close_the_door(broker), ALICE, ALICE)
+    equal(name, 'DENIED', 'error')
+    equal('keeps the broker out' in text, True, 'cause in: ' + text)
 
 
 @suite.test

@@ -3,7 +3,9 @@
 """Messages that no client should send: each gets its documented error, or a disconnect with a reason in the log."""
 import os
 import random
+import re
 import struct
+import time
 
 import sealbuf_wire as wire
 from sealbuf_wire import encode_message, encode_record, frame
@@ -278,6 +280,36 @@ def values_out_of_reach(broker, _):
     with broker.connect() as client:
         page, records = client.list_page(owner=0xfffffffe, after='z' * 255, after_owner=0xffffffff)
         equal((page['more'], records), (0, []), 'a page of nobody\'s')
+
+
+@suite.test
+def flood(*_):
+    """clients that give reason for many log lines get 50 at once, and then 5 a second; how many were left out is told"""
+    def lines():
+        return re.findall(r'peer pid \d+ uid \d+: dropped: ', broker.log())
+
+    def left_out():
+        return [int(n) for n in re.findall(r'(\d+) lines about clients were not logged', broker.log())]
+
+    def misbehave(times):
+        for _ in range(times):
+            with broker.connect(hello=False) as client:
+                client.send(b'x')
+                replies_until_closed(client)
+
+    with Broker() as broker:
+        began = time.monotonic()
+        misbehave(400)
+        most = 50 + 5 * (time.monotonic() - began) + 1
+        equal(50 <= len(lines()) <= most, True, 'between 50 and %.1f lines, %d' % (most, len(lines())))
+        eventually(lambda: misbehave(1) or len(left_out()) > 0 and left_out(), what='it tells how many were left out')
+        before, told = len(lines()), sum(left_out())
+        time.sleep(1)  # credit for 5 more
+        misbehave(3)
+        equal(len(lines()), before + 3, 'lines after a second without any')
+        with broker.connect() as client:
+            equal(client.stats()['disconnects'], len(lines()) + sum(left_out()), 'lines, written and left out')
+        equal(sum(left_out()), told, 'lines left out')
 
 
 def mutate(random_, data):

@@ -15,6 +15,7 @@ import time
 import sealbuf_wire as wire
 from sealbuf_wire import FUTURE_WRITE, GROW, IMMUTABLE, SEAL_SEAL, SHRINK, WRITE, encode_message, encode_record
 from testbed import Broker, Bystander, Skip, Suite, check_refused, equal, eventually, refused, replies_until_closed
+from tracer import frozen_workers
 
 suite = Suite()
 SYS_MEMFD_SECRET = 447
@@ -299,6 +300,56 @@ def refused_again_and_again(*_):
                 broker.descriptors(), before))
         bystander.served()
         bystander.close()
+
+
+@suite.test
+def too_big_for_one_reply(broker, bystander):
+    """records that no longer fit into a reply are TOO_BIG and have no descriptor, those behind them have their own"""
+    names = ['big', 'small']
+    with broker.connect() as client:
+        for name, metadata in zip(names, (b'k=' + b'v' * 4093 + b'\0', b'')):
+            buffer = client.create(5, metadata=metadata)
+            os.pwrite(buffer['fd'], name.encode(), 0)
+            os.close(buffer['fd'])
+            client.publish(buffer['id'], name)
+        asked = ['big'] * 20 + ['small'] * 10 + ['big'] * 3 + ['small'] * 10
+        with client.call(wire.GET, [{'name': name, 'flags': wire.GET_DETAILS} for name in asked]) as reply:
+            statuses = [wire.NAME_OF.get(record['status'], 'OK') for record in reply.records]
+            equal(set(statuses), {'OK', 'TOO_BIG'}, 'statuses')
+            equal({status for status, name in zip(statuses, asked) if name == 'small'}, {'OK'}, 'those that fit')
+            equal(reply.descriptors, statuses.count('OK'), 'descriptors in the reply')
+            for record, name in zip(reply.records, asked):
+                if 'fd' in record:
+                    equal(os.pread(record['fd'], 5, 0).rstrip(b'\0'), name.encode(), 'content')
+        for name in names:
+            client.remove(name)
+    bystander.served()
+
+
+@suite.test
+def closes_that_wait(*_):
+    """descriptors that wait for a worker to close them count as buffers: they take room in the table"""
+    with Broker('--limit', 'buffers=3') as broker, broker.connect() as client:
+        with frozen_workers(broker):
+            buffers = [client.create(1 << 20) for _ in range(3)]
+            for buffer in buffers:
+                os.pwrite(buffer['fd'], bytes(1 << 20), 0)
+                os.close(buffer['fd'])
+            descriptors = broker.descriptors()
+            client.remove(id=buffers[0]['id'])
+            equal(broker.descriptors(), descriptors, 'descriptors after the removal')
+            with refused('LIMIT'):
+                client.create(0)
+        eventually(lambda: broker.descriptors() < descriptors, what='it is closed')
+
+        def create():
+            try:
+                os.close(client.create(0)['fd'])
+            except wire.Refused:
+                return False
+            return True
+
+        eventually(create, what='there is room again')
 
 
 @suite.test

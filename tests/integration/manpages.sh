@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # The documents say what there is: every page is clean mdoc; every public function is documented in exactly one page,
-# every option in its program's page, every error code with its number, cause and remedy; the defaults of the limits are
-# those that the broker computes; every test that security.md names exists.
+# every option in its program's page, every error code with its number, cause and remedy; every test that security.md
+# names exists. (The keys and defaults of sealbufd.conf(5) are for config.py.)
 #
 # TAP on standard output. Wants in the environment: SEALBUFD, SEALBUFCTL, top_srcdir, top_builddir.
 set -u
@@ -13,18 +13,8 @@ set -u
 docs=$top_srcdir/docs
 header=$top_srcdir/client/sealbuf.h
 work=$(mktemp -d "${TMPDIR:-/tmp}/sealbuf-manpages.XXXXXX") || exit 1
-broker=
 number=0 failures=0
-
-# shellcheck disable=SC2317 # called by trap
-clean_up() {
-    if [ -n "$broker" ]; then
-        kill "$broker" 2>/dev/null
-        wait "$broker" 2>/dev/null
-    fi
-    rm -rf "$work"
-}
-trap clean_up EXIT
+trap 'rm -rf "$work"' EXIT
 
 # test_case NAME COMMAND...: ok where the command succeeds; what it printed is shown where it does not.
 test_case() {
@@ -184,57 +174,6 @@ tests_of_promises() {
     return "$wrong"
 }
 
-# start_broker DESCRIPTORS
-start_broker() {
-    mkfifo "$work/ready"
-    (
-        ulimit -n "$1"
-        exec "$SEALBUFD" --socket "$work/socket" --ready-fd 3 3>"$work/ready" 2>"$work/log"
-    ) &
-    broker=$!
-    # Where it ends before it is ready, this is the end of the file.
-    [ "$(head -c 1 "$work/ready" | wc -c)" -eq 1 ]
-}
-
-# The number in the page that a pattern with one pair of parentheses finds.
-stated() {
-    tr '\n' ' ' <"$work/page" | sed -nE "s/.*[^0-9]$1.*/\1/p"
-}
-
-# computed DESCRIPTORS: the limits, from what sealbufd(8) says of how they are computed.
-computed() {
-    awk -v all="$1" -v kept="$(stated '([0-9]+) are kept for')" \
-        -v queue="$(stated 'an eighth, but at most ([0-9]+),')" \
-        -v most="$(stated 'a quarter of it, but at most ([0-9]+),')" '
-        function least(a, b) { return a < b ? a : b }
-        function most_of(n) { return n - int(n / 4) }
-        BEGIN {
-            left = all - kept
-            left -= least(queue, int(left / 8))
-            c = least(most, int(left / 4)); b = left - c; n = 4 * b
-            print c, b, n, most_of(c), most_of(b), most_of(n)
-        }'
-}
-
-# With 1024 descriptors, against a broker that has as many; with 524288, against the figures in the page.
-default_limits() {
-    local page_figures broker_figures
-    page sealbufd.8 >"$work/page"
-    start_broker 1024 || { cat "$work/log" && return 1; }
-    broker_figures=$("$SEALBUFCTL" --socket "$work/socket" stats | awk '
-        $1 == "connections" { c = $3; uc = $5 } $1 == "buffers" { b = $3; ub = $5 } $1 == "names" { n = $3; un = $5 }
-        END { print c, b, n, uc, ub, un }')
-    [ "$(computed 1024)" = "$broker_figures" ] || {
-        echo "by the page the limits are '$(computed 1024)', the broker has '$broker_figures'"
-        return 1
-    }
-    page_figures=$(stated '(524288 descriptors the defaults are [^.]*)' | grep -oE '[0-9]+' | tail -n +2 | tr '\n' ' ')
-    [ "$(computed 524288) " = "$page_figures" ] || {
-        echo "the page's own figures are '$page_figures', by its text they are '$(computed 524288)'"
-        return 1
-    }
-}
-
 test_case "every public function is in exactly one page" every_function_in_one_page
 test_case "the synopses are those of sealbuf.h" synopses_as_in_the_header
 test_case "no page has a function that there is not" no_function_that_there_is_not
@@ -246,13 +185,12 @@ if command -v mandoc >/dev/null; then
     done
     # shellcheck disable=SC2046 # words are wanted
     {
-        test_case "sealbufd.8 has every option and limit of --help" \
-            options_in sealbufd.8 $(options_of "$SEALBUFD") $(limits_of_broker)
+        test_case "sealbufd.8 has every option of --help" options_in sealbufd.8 $(options_of "$SEALBUFD")
+        test_case "sealbufd.conf.5 has every limit of --help" options_in sealbufd.conf.5 $(limits_of_broker)
         test_case "sealbufctl.1 has every option and command of --help" \
             options_in sealbufctl.1 $(options_of "$SEALBUFCTL") $(commands_of_tool)
     }
     test_case "sealbuf-errors.7 has the causes and remedies of proto/errors.c" causes_and_remedies
-    test_case "sealbufd.8 has the limits that the broker computes" default_limits
 else
     skip "the pages are clean mdoc, and have every option and error" "mandoc is not installed"
 fi

@@ -304,7 +304,11 @@ class Client:
     def hello(self, **values):
         request = {'magic': struct.unpack('<Q', MAGIC)[0], 'version_min': 1, 'version_max': 1}
         request.update(values)
-        self.greeting = self.one(HELLO, **request)
+        try:
+            self.greeting = self.one(HELLO, **request)
+        except Disconnected:
+            self.finish().close()  # where the connection was not admitted, this says why
+            raise
         return self.greeting
 
     def ping(self):

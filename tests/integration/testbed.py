@@ -79,15 +79,15 @@ def os_error(number):
 
 
 class Broker:
-    def __init__(self, *arguments, limits=None, uid=None):
-        """limits: {RLIMIT_...: value}, soft and hard. uid: whose process it is, where we are root."""
+    def __init__(self, *arguments, limits=None, uid=None, environment=None):
+        """limits: {RLIMIT_...: value}, soft and hard. uid: whose process it is, where we are root. environment: more."""
         self.directory = tempfile.mkdtemp(prefix='sealbuf-test-')
         os.chmod(self.directory, 0o755)  # for clients of other uids
         self.path = os.path.join(self.directory, 'socket')
         self.log_path = os.path.join(self.directory, 'log')
         self.process = None
         try:
-            self.start(arguments, limits or {}, uid)
+            self.start(arguments, limits or {}, uid, environment or {})
         except BaseException:
             if self.process:
                 self.process.kill()
@@ -97,7 +97,7 @@ class Broker:
             raise
         self.pid = self.process.pid
 
-    def start(self, arguments, limits, uid):
+    def start(self, arguments, limits, uid, added):
         def prepare():
             for which, value in limits.items():
                 resource.setrlimit(which, (value, value))
@@ -115,12 +115,16 @@ class Broker:
 
         environment = {k: v for k, v in os.environ.items()
                        if k not in ('LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES', 'NOTIFY_SOCKET', 'JOURNAL_STREAM')}
+        environment.update(added)
+        # What is configured on this machine is not what is tested.
+        config = [] if '--config' in arguments else ['--config', os.devnull]
         ready, ready_far = os.pipe()
         try:
             with open(self.log_path, 'wb') as log:
                 self.process = subprocess.Popen(
-                    [program, '--socket', self.path, '--ready-fd', str(ready_far), *arguments], pass_fds=[ready_far],
-                    stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, preexec_fn=prepare)
+                    [program, '--socket', self.path, '--ready-fd', str(ready_far), *config, *arguments],
+                    pass_fds=[ready_far], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+                    preexec_fn=prepare)
             os.close(ready_far)
             ready_far = -1
             line = os.read(ready, 16)

@@ -150,6 +150,25 @@ check "a bad client is in the journal, with its uid" in_journal dropped '"SEALBU
 check "and with its pid" in_journal dropped '"SEALBUF_[A-Z]*PID":"[1-9]'
 check "a good client does not notice" as_nobody sealbufctl ping
 
+# ---- The configuration -----------------------------------------------------------------------------------------------
+
+etc=$(sealbufd --help | sed -n '/^Configuration:/{n;s/^ *//p}')
+configure() { # TEXT
+    mkdir -p "$etc/sealbufd.conf.d" && printf '%b' "$1" >"$etc/sealbufd.conf.d/limits.conf"
+}
+configure '[limits]\nuid-names = none\n'
+check "systemctl reload with a file that is wrong" systemctl reload sealbufd.service
+check "file and line are in the journal" in_journal '"PRIORITY":"3"' "$etc/sealbufd.conf.d/limits.conf:2: uid-names"
+check "the broker goes on" property_is sealbufd.service ActiveState active
+configure '[limits]\nuid-names = 4321\n'
+check "systemctl reload with a file that is right" systemctl reload sealbufd.service
+check "what has changed is in the journal" in_journal "uid-names is '4321' now"
+check "the broker goes on" property_is sealbufd.service ActiveState active
+check "it is the broker of before still" property_is sealbufd.service MainPID "$pid"
+check "a name from before is there still" same sealbufctl get secret
+check "the configuration is as its user reads it" setpriv --reuid=sealbuf --regid=sealbuf --clear-groups -- \
+    sealbufd --check-config
+
 # ---- The end ---------------------------------------------------------------------------------------------------------
 
 # While the socket is there, the service manager remembers how the service has ended.
