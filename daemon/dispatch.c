@@ -271,6 +271,7 @@ static enum verdict serve(struct request *request)
         return GO_ON;
     shipment_cut(&request->shipment, 0);
     sealing_free(take_pointer(request->sealed));
+    flight_unreserve(request->peer);
     request->done = true;
     return verdict;
 }
@@ -336,6 +337,7 @@ static enum verdict refuse_waiting(struct request *request, int r, const struct 
 {
     int error = SEALBUF_ERR_TABLE_FULL;
 
+    flight_unreserve(request->peer);
     if (r == -EDQUOT)
         return refuse_all(request, refuse_limit(request, SEALBUF_ERR_LIMIT, met));
     if (r == -ENOMEM)
@@ -359,7 +361,7 @@ static enum verdict serve_good(struct request *request)
 
     if (needs_sealing(request))
         r = sealing_start(request, &met);
-    else if (ships(request) && !flight_allowed(request->peer, request->header.count))
+    else if (ships(request) && !flight_reserve(request->peer, request->header.count))
         r = aside_put(request, &met);
     if (r == 0 && (request->header.count > RECORDS_UNCHARGED || request->header.opcode == SEALBUF_OP_LIST) &&
         !peer_charge_request(request->peer, &met))

@@ -204,14 +204,6 @@ void draft_override(struct draft *draft, unsigned setting, const char *value)
 
 /* ---- The end ----------------------------------------------------------------------------------------------------- */
 
-static bool says_anything(const struct user_section *user)
-{
-    for (unsigned i = 0; i < COUNTED_RESOURCES; i++)
-        if (user->limits.uid_limit[i])
-            return true;
-    return false;
-}
-
 int draft_finish(struct draft *draft)
 {
     struct limits *limits = &draft->config.limits;
@@ -224,7 +216,6 @@ int draft_finish(struct draft *draft)
     if (!limits->exceptions)
         return -ENOMEM;
     for (size_t i = 0; i < draft->user_count; i++)
-        if (says_anything(draft->users[i]))
-            limits->exceptions[limits->exception_count++] = draft->users[i]->limits;
+        limits->exceptions[limits->exception_count++] = draft->users[i]->limits;
     return 0;
 }

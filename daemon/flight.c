@@ -18,7 +18,7 @@ void flight_forget(struct peer *peer)
     if (peer->in_flight == 0)
         return;
     TAILQ_REMOVE(&broker->in_flight, peer, flying);
-    quota_release(&broker->quota, peer->who.uid, RESOURCE_IN_FLIGHT, peer->in_flight);
+    account_release(&broker->quota, peer->account, RESOURCE_IN_FLIGHT, peer->in_flight);
     peer->in_flight = 0;
 }
 
@@ -38,12 +38,13 @@ void flight_sent(struct peer *peer, unsigned count)
 {
     struct broker *broker = peer->broker;
 
+    flight_unreserve(peer);
     if (count == 0)
         return;
     if (peer->in_flight)
         TAILQ_REMOVE(&broker->in_flight, peer, flying);
     TAILQ_INSERT_TAIL(&broker->in_flight, peer, flying);
-    quota_add(&broker->quota, peer->who.uid, RESOURCE_IN_FLIGHT, count);
+    account_add(&broker->quota, peer->account, RESOURCE_IN_FLIGHT, count);
     peer->in_flight += count;
 }
 
@@ -55,17 +56,16 @@ static uint64_t minus(uint64_t a, uint64_t b)
 static bool fits(const struct peer *peer, unsigned count)
 {
     struct quota *quota = &peer->broker->quota;
-    uint64_t most = peer->broker->config->limits.all[RESOURCE_IN_FLIGHT], all = quota->held[RESOURCE_IN_FLIGHT];
-    uint64_t of_uid = quota_find(quota, peer->who.uid)->held[RESOURCE_IN_FLIGHT];
+    uint64_t most = quota->limits->all[RESOURCE_IN_FLIGHT], of_uid = peer->account->held[RESOURCE_IN_FLIGHT];
 
-    uint64_t left = minus(most, all - of_uid); /* by the other uids */
-    if (all + count > most)
+    if (quota->held[RESOURCE_IN_FLIGHT] + count > most)
         return false;
+    if (of_uid == 0)
+        return true;
+    uint64_t uid_may = quota_may_hold(quota, peer->who.uid, of_uid, RESOURCE_IN_FLIGHT);
     if (peer->in_flight == 0)
-        return of_uid == 0 || of_uid + count <= left / 4 * 3;
-    uint64_t uid_may = left / 2;
-    uint64_t peer_may = minus(uid_may, of_uid - peer->in_flight) / 2;
-    return peer->in_flight + count <= peer_may;
+        return of_uid + count <= uid_may;
+    return peer->in_flight + count <= minus(uid_may / 3 * 2, of_uid - peer->in_flight) / 2;
 }
 
 /* Those who have read everything are still counted until somebody looks; but not more often than it helps. */
@@ -87,13 +87,28 @@ static void look_at_others(struct broker *broker)
     }
 }
 
-bool flight_allowed(struct peer *peer, unsigned count)
+static bool make_room(struct peer *peer, unsigned count)
 {
-    if (count == 0 || fits(peer, count))
+    if (fits(peer, count))
         return true;
     flight_landed(peer);
     if (fits(peer, count))
         return true;
     look_at_others(peer->broker);
     return fits(peer, count);
+}
+
+bool flight_reserve(struct peer *peer, unsigned count)
+{
+    if (!make_room(peer, count))
+        return false;
+    account_add(&peer->broker->quota, peer->account, RESOURCE_IN_FLIGHT, count);
+    peer->reserved = count;
+    return true;
+}
+
+void flight_unreserve(struct peer *peer)
+{
+    account_release(&peer->broker->quota, peer->account, RESOURCE_IN_FLIGHT, peer->reserved);
+    peer->reserved = 0;
 }

@@ -534,6 +534,7 @@ static void stop_serving(struct peer *peer)
     if (peer->paused)
         paused_drop(take_pointer(peer->paused));
     release_request(peer);
+    flight_unreserve(peer);
     while (outbox_first(&peer->outbox))
         drop_first(peer);
 }

@@ -39,6 +39,7 @@ struct peer {
     unsigned burst;       /* messages to read in one turn */
     unsigned turns;       /* with a burst of one */
     unsigned in_flight;   /* descriptors, see flight.h */
+    unsigned reserved;    /* of them, for the request that is served */
     unsigned unread;      /* bytes that the kernel may keep for it, at most, since its socket was last asked */
     unsigned unread_at_most;
     bool was_reset;           /* it has gone, and left something unread */

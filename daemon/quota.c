@@ -64,12 +64,23 @@ static void close_if_empty(struct quota *quota, struct account *account)
     free(account);
 }
 
-static void add(struct quota *quota, struct account *account, enum resource resource, uint64_t amount)
+void account_add(struct quota *quota, struct account *account, enum resource resource, uint64_t amount)
 {
     if (amount && account->held[resource] == 0)
         quota->holders[resource]++;
     account->held[resource] += amount;
     quota->held[resource] += amount;
+}
+
+void account_release(struct quota *quota, struct account *account, enum resource resource, uint64_t amount)
+{
+    if (amount == 0)
+        return;
+    assert(account->held[resource] >= amount && quota->held[resource] >= amount);
+    account->held[resource] -= amount;
+    quota->held[resource] -= amount;
+    if (account->held[resource] == 0)
+        quota->holders[resource]--;
 }
 
 /* Limits may have been lowered below what is held: no difference is taken that could wrap. */
@@ -120,7 +131,7 @@ int quota_charge(struct quota *quota, uid_t uid, enum resource resource, uint64_
         met->kind = LIMIT_OF_SHARE;
         met->value = quota->limits->all[resource];
     } else {
-        add(quota, account, resource, amount);
+        account_add(quota, account, resource, amount);
         r = 0;
     }
     close_if_empty(quota, account);
@@ -132,20 +143,16 @@ void quota_add(struct quota *quota, uid_t uid, enum resource resource, uint64_t 
     struct account *account = quota_find(quota, uid);
 
     assert(account);
-    add(quota, account, resource, amount);
+    account_add(quota, account, resource, amount);
 }
 
 void quota_release(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount)
 {
-    struct account *account = quota_find(quota, uid);
-
     if (amount == 0)
         return;
-    assert(account && account->held[resource] >= amount && quota->held[resource] >= amount);
-    account->held[resource] -= amount;
-    quota->held[resource] -= amount;
-    if (account->held[resource] == 0)
-        quota->holders[resource]--;
+    struct account *account = quota_find(quota, uid);
+    assert(account);
+    account_release(quota, account, resource, amount);
     close_if_empty(quota, account);
 }
 

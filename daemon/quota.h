@@ -54,6 +54,9 @@ void quota_init(struct quota *quota, const struct limits *limits, uid_t own_uid)
 int quota_charge(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount, struct limit_met *met);
 /* The same for who holds something already, and whom no limit stops (flight.h has its own). */
 void quota_add(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount);
+/* Both for an account at hand, which something else keeps open. */
+void account_add(struct quota *quota, struct account *account, enum resource resource, uint64_t amount);
+void account_release(struct quota *quota, struct account *account, enum resource resource, uint64_t amount);
 void quota_release(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount);
 
 /* NULL where the uid holds nothing. It stays where it is for as long as the uid holds something. */

@@ -9,7 +9,9 @@
 #include "child.h"
 #include "complain.h"
 #include "options.h"
+#include "realtime.h"
 #include "report.h"
+#include "users.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -27,22 +29,64 @@ static void find_broker(char *path, size_t size)
         snprintf(path, size, "./sealbufd");
 }
 
-static int run(const struct options *options, const char *broker)
+static int take_figures(const struct options *options, const char *broker, struct results *results)
 {
+    static struct figures figures;
     const struct plan plan = {.broker = broker,
                               .only = options->only,
                               .iterations = options->iterations,
                               .live = options->live,
                               .budget_ns = options->budget_ns};
-    struct setting setting;
-    struct figures figures;
 
-    if (setting_prepare(&setting, options->cpu, broker) < 0)
-        return EXIT_FAILURE;
-    int r = figures_take(&figures, &plan);
+    results->figures = &figures;
+    return figures_take(&figures, &plan);
+}
+
+static bool can_be_realtime(void)
+{
+    bool can = realtime_begin(0, 1);
+
+    if (can)
+        realtime_end(0);
+    return can;
+}
+
+static int take_stalls(const struct options *options, const char *broker, struct results *results)
+{
+    static struct stalls stalls;
+    static struct stall_plan plan;
+
+    plan = (struct stall_plan){.broker = broker,
+                               .only = options->only,
+                               .rounds = options->stall_rounds,
+                               .run = options->stall_run,
+                               .small = options->quick || options->figures,
+                               .realtime = !options->normal_priority && can_be_realtime(),
+                               .several_users = users_are_there(),
+                               .together = options->together,
+                               .cpu = results->setting->cpu,
+                               .broker_cpu = results->setting->other_cpu};
+    results->stall_plan = &plan;
+    results->stalls = &stalls;
+    return stalls_take(&stalls, &plan);
+}
+
+static int run(const struct options *options, const char *broker)
+{
+    struct setting setting;
+    struct results results = {.setting = &setting};
+    int r = setting_prepare(&setting, options->cpu, broker);
+
+    if (r == 0 && options->figures)
+        r = take_figures(options, broker, &results);
+    if (r == 0 && options->stalls)
+        r = take_stalls(options, broker, &results);
     if (r == 0)
-        r = options->json ? report_json(&figures, &setting) : report_table(&figures, &setting);
-    figures_free(&figures);
+        r = options->json ? report_json(&results) : report_table(&results);
+    if (results.figures)
+        figures_free(results.figures);
+    if (results.stalls)
+        stalls_free(results.stalls);
     return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,12 +17,11 @@
 #include "complain.h"
 
 #define START_TIMEOUT_MS 10000
-/* Connections reserve descriptors: fewer of them leave room for more buffers. */
-#define LIMIT "connections=64"
 
 struct launch {
     const struct broker *broker;
     const char *program;
+    const char *const *limits;
     int ready;
 };
 
@@ -29,6 +29,8 @@ struct launch {
 static int launch(void *argument)
 {
     const struct launch *launch = argument;
+    const char *arguments[6 + 2 * BROKER_LIMITS] = {"sealbufd", "--socket", launch->broker->socket, "--ready-fd", "3"};
+    unsigned count = 5;
     int log = open(launch->broker->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
     if (log >= 0)
@@ -37,8 +39,11 @@ static int launch(void *argument)
         fcntl(3, F_SETFD, 0);
     else
         dup2(launch->ready, 3);
-    execl(launch->program, "sealbufd", "--socket", launch->broker->socket, "--ready-fd", "3", "--limit", LIMIT,
-          (char *)NULL);
+    for (unsigned i = 0; i < BROKER_LIMITS && launch->limits[i]; i++) {
+        arguments[count++] = "--limit";
+        arguments[count++] = launch->limits[i];
+    }
+    execv(launch->program, (char *const *)(uintptr_t)arguments);
     dprintf(STDERR_FILENO, "%s: %s\n", launch->program, strerror(errno));
     return 1;
 }
@@ -87,7 +92,7 @@ static void remove_directory(const char *path)
         complain("the directory %s stays behind: %s", path, strerror(errno));
 }
 
-int broker_start(struct broker *broker, const char *program)
+int broker_start(struct broker *broker, const char *program, const char *const *limits)
 {
     int pipe_ends[2];
 
@@ -99,12 +104,19 @@ int broker_start(struct broker *broker, const char *program)
         return complain("a pipe for the broker to say that it is ready: %s", strerror(errno));
     CLEANUP(cleanup_close)
     int ready = pipe_ends[0];
-    pid_t pid = child_start(launch, &(struct launch){broker, program, pipe_ends[1]});
+    pid_t pid = child_start(launch, &(struct launch){broker, program, limits, pipe_ends[1]});
     close(pipe_ends[1]);
     if (pid < 0)
         return complain("the broker's process: %s; ulimit -u says how many there may be", strerror(-pid));
     broker->pid = pid;
     return wait_until_ready(program, ready);
+}
+
+int broker_open_to_all(const struct broker *broker)
+{
+    if (chmod(broker->directory, 0711) < 0)
+        return complain("opening %s to other users: %s", broker->directory, strerror(errno));
+    return 0;
 }
 
 void broker_show_log(const struct broker *broker)

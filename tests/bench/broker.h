@@ -11,8 +11,15 @@ struct broker {
     pid_t pid;
 };
 
-/* Starts `program` and waits until clients can connect. -1 where that failed; it has been said why. */
-int broker_start(struct broker *broker, const char *program);
+#define BROKER_LIMITS 4
+
+/*
+ * Starts `program`, with these limits (KEY=VALUE; NULL behind the last one, at most BROKER_LIMITS), and waits until
+ * clients can connect. -1 where that failed; it has been said why.
+ */
+int broker_start(struct broker *broker, const char *program, const char *const *limits);
+/* Lets other users get at its socket, too. */
+int broker_open_to_all(const struct broker *broker);
 /* What the broker itself has said so far, on standard error: for whoever wants to know why something failed. */
 void broker_show_log(const struct broker *broker);
 void broker_stop(struct broker *broker);

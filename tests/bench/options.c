@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "figures.h"
+#include "stalls.h"
 
 #define SECOND           1000000000ULL
 #define ITERATIONS       100000u
@@ -15,10 +16,27 @@
 #define BUDGET           (45 * SECOND)
 #define QUICK_BUDGET     (6 * SECOND)
 #define GREATEST_REQUEST 10000000ul
-#define LIVE             10000u
-#define GREATEST_LIVE    (BARE_SLOTS - LIVE_SLOTS)
+/* Of the stalls: rounds, and pings in a run, of which there are two in a round; alone, beside the figures, quickly. */
+#define STALL_ROUNDS        5u
+#define STALL_ROUNDS_BESIDE 3u
+#define STALL_ROUNDS_QUICK  2u
+#define STALL_RUN           2000u
+#define STALL_RUN_QUICK     500u
+#define LIVE                10000u
+#define GREATEST_LIVE       (BARE_SLOTS - LIVE_SLOTS)
 
-enum option_id { OPT_BROKER = 256, OPT_CPU, OPT_ITERATIONS, OPT_LIVE, OPT_ONLY, OPT_JSON, OPT_QUICK };
+enum option_id {
+    OPT_BROKER = 256,
+    OPT_CPU,
+    OPT_ITERATIONS,
+    OPT_LIVE,
+    OPT_ONLY,
+    OPT_JSON,
+    OPT_QUICK,
+    OPT_STALLS,
+    OPT_NORMAL_PRIORITY,
+    OPT_TOGETHER
+};
 
 static const struct option long_options[] = {
     {"broker", required_argument, NULL, OPT_BROKER},
@@ -28,28 +46,39 @@ static const struct option long_options[] = {
     {"only", required_argument, NULL, OPT_ONLY},
     {"json", no_argument, NULL, OPT_JSON},
     {"quick", no_argument, NULL, OPT_QUICK},
+    {"stalls", no_argument, NULL, OPT_STALLS},
+    {"normal-priority", no_argument, NULL, OPT_NORMAL_PRIORITY},
+    {"together", no_argument, NULL, OPT_TOGETHER},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
 
 static void print_help(void)
 {
-    printf(
-        "Usage: bench [OPTION]...\n"
-        "Measures sealbufd, through libsealbuf, beside a server that only makes the system calls.\n\n"
-        "  --broker PATH    the sealbufd to measure (default: $SEALBUFD, else the one beside this program,\n"
-        "                   else ./sealbufd)\n"
-        "  --quick          under ten seconds; the p99 columns say little then\n"
-        "  --iterations N   how often each operation is done on each side (default: %u, or as often as fits in\n"
-        "                   %llu s), in steps of 100\n"
-        "  --live N         buffers for the figure with many of them (default: %u, at most %u), as far as the limit\n"
-        "                   of open files allows\n"
-        "  --only FIGURE    take one figure only, by its key in the JSON\n"
-        "  --cpu N          pin all to this CPU (default: the last one that this process may run on)\n"
-        "  --json           for programs: times in nanoseconds\n"
-        "  --help           show this and exit\n\n"
-        "Exits with 0, with 1 where a measurement failed, with 2 where the command line is wrong.\n",
-        ITERATIONS, BUDGET / SECOND, LIVE, GREATEST_LIVE);
+    printf("Usage: bench [OPTION]...\n"
+           "Measures sealbufd, through libsealbuf, beside a server that only makes the system calls; and how long an\n"
+           "innocent client waits for an answer while a hostile one keeps the broker busy (the stalls).\n\n"
+           "  --broker PATH      the sealbufd to measure (default: $SEALBUFD, else the one beside this program,\n"
+           "                     else ./sealbufd)\n"
+           "  --quick            under half a minute; the p99 columns say little then, and the loads are small\n"
+           "  --iterations N     how often each operation is done on each side (default: %u, or as often as fits\n"
+           "                     in %llu s), in steps of 100\n"
+           "  --live N           buffers for the figure with many of them (default: %u, at most %u), as far as the\n"
+           "                     limit of open files allows\n"
+           "  --only KEY         take one figure, or the stalls by one load, by its key in the JSON\n"
+           "  --cpu N            pin all to this CPU (default: the last one that this process may run on); the\n"
+           "                     brokers of the stalls to the first other one\n"
+           "  --json             for programs: times in nanoseconds\n"
+           "  --help             show this and exit\n\n"
+           "The stalls:\n"
+           "  --stalls           take them only: with loads of full size, and %u pings in quiet and under each load\n"
+           "                     instead of %u; --iterations says how many, in steps of %u\n"
+           "  --together         the innocent client on the broker's CPU; see docs/performance.md\n"
+           "  --normal-priority  no real-time priority for the broker's loop and the innocent client (default: with\n"
+           "                     it where that is allowed, so that what else the machine does is not measured)\n\n"
+           "Exits with 0, with 1 where a measurement failed, with 2 where the command line is wrong.\n",
+           ITERATIONS, BUDGET / SECOND, LIVE, GREATEST_LIVE, STALL_ROUNDS * STALL_RUN, STALL_ROUNDS_BESIDE * STALL_RUN,
+           STALL_RUN);
 }
 
 static bool parse_number(const char *text, unsigned long least, unsigned long greatest, unsigned long *value)
@@ -89,7 +118,18 @@ static const char *apply(struct options *options, int option, const char *argume
         return NULL;
     case OPT_ONLY:
         options->only = argument;
-        return figures_find(argument) ? NULL : "the key of a figure, such as ping, create, publish or get";
+        return figures_find(argument) || stalls_know(argument)
+                   ? NULL
+                   : "the key of a figure or a load, such as ping, create, publish, get or pins";
+    case OPT_STALLS:
+        options->stalls_only = true;
+        return NULL;
+    case OPT_NORMAL_PRIORITY:
+        options->normal_priority = true;
+        return NULL;
+    case OPT_TOGETHER:
+        options->together = true;
+        return NULL;
     case OPT_QUICK:
         options->quick = true;
         return NULL;
@@ -107,9 +147,27 @@ static const char *option_name(int option)
     return "";
 }
 
+/* Which parts there are, and how long the stalls take. */
+static void settle_stalls(struct options *options)
+{
+    bool of_figure = options->only && figures_find(options->only), of_load = options->only && !of_figure;
+
+    options->figures = !options->stalls_only && !of_load;
+    options->stalls = !of_figure;
+    options->stall_run = options->quick ? STALL_RUN_QUICK : STALL_RUN;
+    options->stall_rounds = options->figures ? STALL_ROUNDS_BESIDE : STALL_ROUNDS;
+    if (options->quick)
+        options->stall_rounds = STALL_ROUNDS_QUICK;
+    if (options->iterations && !options->figures)
+        options->stall_rounds = (options->iterations + options->stall_run - 1) / options->stall_run;
+    if (options->stall_rounds > SERIES_ROUNDS)
+        options->stall_rounds = SERIES_ROUNDS;
+}
+
 /* What was not said. Whoever names a number of iterations gets them all, however long it takes. */
 static void settle(struct options *options)
 {
+    settle_stalls(options);
     if (options->iterations)
         return;
     options->iterations = options->quick ? QUICK_ITERATIONS : ITERATIONS;

@@ -11,8 +11,10 @@ struct options {
     const char *only;
     int cpu; /* -1: not said */
     unsigned iterations, live;
-    uint64_t budget_ns; /* 0: none */
-    bool json, quick;
+    uint64_t budget_ns;   /* 0: none */
+    bool figures, stalls; /* which parts */
+    unsigned stall_rounds, stall_run;
+    bool json, quick, stalls_only, normal_priority, together;
 };
 
 enum options_outcome { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_WRONG };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "complain.h"
+#include "stalls_report.h"
 
 /* What is compared with what, besides sealbuf with the bare server. */
 static const struct comparison {
@@ -46,23 +47,24 @@ static int finish_output(void)
     return complain("standard output: %s; the figures are lost", strerror(errno));
 }
 
-static void print_setting(const struct figures *figures, const struct setting *setting)
+static void print_setting(const struct setting *setting)
 {
     printf("kernel      %s\n", setting->kernel);
-    printf("CPU         %s; both ends pinned to CPU %d\n", setting->cpu_model, setting->cpu);
+    printf("CPU         %s\n", setting->cpu_model);
     printf("broker      %s\n", setting->broker);
+}
+
+static void print_figures(const struct figures *figures, const struct setting *setting)
+{
+    double sealbuf, bare;
+
+    printf("\nWhat it costs: sealbuf beside a bare server\n");
+    printf("CPU         both ends pinned to CPU %d\n", setting->cpu);
     printf("rounds      %u, in %.1f s; sealbuf and the bare server take turns\n", figures->rounds,
            (double)figures->took_ns / 1e9);
     printf("clock       each time contains %llu ns of reading it\n", (unsigned long long)setting->clock_ns);
     if (figures->live)
         printf("many live   %u buffers\n", figures->live);
-}
-
-int report_table(const struct figures *figures, const struct setting *setting)
-{
-    double sealbuf, bare;
-
-    print_setting(figures, setting);
     printf("\n%-28s %7s  %8s %8s  %8s %8s  %6s %6s\n", "", "", "sealbuf", "sealbuf", "bare", "bare", "ratio", "ratio");
     printf("%-28s %7s  %8s %8s  %8s %8s  %6s %6s\n", "microseconds", "times", "p50", "p99", "p50", "p99", "p50", "p99");
     for (const struct figure *f = figures->figure; f < figures->figure + figures->count; f++)
@@ -74,6 +76,15 @@ int report_table(const struct figures *figures, const struct setting *setting)
     for (const struct comparison *c = comparisons; c < comparisons + COMPARISONS; c++)
         if (compare(c, &sealbuf, &bare))
             printf("%s%-50s  sealbuf %.2f, bare %.2f (p50)\n", c == comparisons ? "\n" : "", c->meaning, sealbuf, bare);
+}
+
+int report_table(const struct results *results)
+{
+    print_setting(results->setting);
+    if (results->figures)
+        print_figures(results->figures, results->setting);
+    if (results->stalls)
+        stalls_print_table(results->stalls, results->stall_plan);
     return finish_output();
 }
 
@@ -108,20 +119,13 @@ static void json_figure(const struct figure *figure)
     printf(", \"ratio\": {\"p50\": %.3f, \"p99\": %.3f}}", ratio(figure, 50), ratio(figure, 99));
 }
 
-int report_json(const struct figures *figures, const struct setting *setting)
+static void json_figures(const struct figures *figures, const struct setting *setting)
 {
     const char *separator = "";
     double sealbuf, bare;
 
-    printf("{\n  ");
-    json_string("kernel", setting->kernel);
-    printf(",\n  ");
-    json_string("cpu_model", setting->cpu_model);
-    printf(",\n  ");
-    json_string("broker", setting->broker);
-    printf(",\n  \"cpu\": %d,\n  \"rounds\": %u,\n  \"seconds\": %.3f,\n  \"clock_ns\": %llu,\n  \"many_live\": %u,\n",
-           setting->cpu, figures->rounds, (double)figures->took_ns / 1e9, (unsigned long long)setting->clock_ns,
-           figures->live);
+    printf(",\n  \"rounds\": %u,\n  \"seconds\": %.3f,\n  \"clock_ns\": %llu,\n  \"many_live\": %u,\n", figures->rounds,
+           (double)figures->took_ns / 1e9, (unsigned long long)setting->clock_ns, figures->live);
     printf("  \"figures\": [");
     for (const struct figure *f = figures->figure; f < figures->figure + figures->count; f++)
         if (f->wanted) {
@@ -136,6 +140,22 @@ int report_json(const struct figures *figures, const struct setting *setting)
             printf("%s\n    {\"key\": \"%s\", \"sealbuf\": %.3f, \"bare\": %.3f}", separator, c->key, sealbuf, bare);
             separator = ",";
         }
-    printf("\n  ]\n}\n");
+    printf("\n  ]");
+}
+
+int report_json(const struct results *results)
+{
+    printf("{\n  ");
+    json_string("kernel", results->setting->kernel);
+    printf(",\n  ");
+    json_string("cpu_model", results->setting->cpu_model);
+    printf(",\n  ");
+    json_string("broker", results->setting->broker);
+    printf(",\n  \"cpu\": %d", results->setting->cpu);
+    if (results->figures)
+        json_figures(results->figures, results->setting);
+    if (results->stalls)
+        stalls_print_json(results->stalls, results->stall_plan);
+    printf("\n}\n");
     return finish_output();
 }

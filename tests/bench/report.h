@@ -5,9 +5,18 @@
 
 #include "figures.h"
 #include "setting.h"
+#include "stalls.h"
 
-/* The samples are sorted. -1 where standard output takes no more; it has been said why. */
-int report_table(const struct figures *figures, const struct setting *setting);
-int report_json(const struct figures *figures, const struct setting *setting);
+/* What was taken: either may be NULL. The samples are sorted. */
+struct results {
+    const struct setting *setting;
+    struct figures *figures;
+    struct stalls *stalls;
+    const struct stall_plan *stall_plan;
+};
+
+/* -1 where standard output takes no more; it has been said why. */
+int report_table(const struct results *results);
+int report_json(const struct results *results);
 
 #endif

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "setting.h"
 
-#include <errno.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 
 #include "complain.h"
+#include "cpus.h"
 #include "samples.h"
 
 /* The first line of /proc/cpuinfo that names a model: not every architecture has one. */
@@ -30,31 +29,6 @@ static void read_cpu_model(char *model, size_t size)
         fclose(file);
 }
 
-static int last_cpu(const cpu_set_t *allowed)
-{
-    int cpu = CPU_SETSIZE - 1;
-
-    while (cpu > 0 && !CPU_ISSET(cpu, allowed))
-        cpu--;
-    return cpu;
-}
-
-static int pin(int *cpu)
-{
-    cpu_set_t set;
-
-    if (*cpu < 0) {
-        if (sched_getaffinity(0, sizeof(set), &set) < 0)
-            return complain("the CPUs that this process may run on: %s", strerror(errno));
-        *cpu = last_cpu(&set);
-    }
-    CPU_ZERO(&set);
-    CPU_SET(*cpu, &set);
-    if (sched_setaffinity(0, sizeof(set), &set) < 0)
-        return complain("CPU %d: %s; choose another one with --cpu (taskset -pc $$ lists them)", *cpu, strerror(errno));
-    return 0;
-}
-
 /* Each live buffer is a descriptor of the broker's; what the limit does not allow, the stage does without. */
 static void raise_descriptor_limit(void)
 {
@@ -64,6 +38,16 @@ static void raise_descriptor_limit(void)
         table.rlim_cur = table.rlim_max;
         setrlimit(RLIMIT_NOFILE, &table);
     }
+}
+
+static int choose_cpus(struct setting *setting)
+{
+    if (setting->cpu < 0)
+        setting->cpu = cpus_last();
+    if (setting->cpu < 0)
+        return complain("the CPUs that this process may run on: %s", strerror(-setting->cpu));
+    setting->other_cpu = cpus_other_than(setting->cpu);
+    return cpus_pin(setting->cpu);
 }
 
 int setting_prepare(struct setting *setting, int cpu, const char *broker)
@@ -77,7 +61,7 @@ int setting_prepare(struct setting *setting, int cpu, const char *broker)
         snprintf(setting->kernel, sizeof(setting->kernel), "%s %s", name.sysname, name.release);
     read_cpu_model(setting->cpu_model, sizeof(setting->cpu_model));
     raise_descriptor_limit();
-    if (pin(&setting->cpu) < 0)
+    if (choose_cpus(setting) < 0)
         return -1;
     setting->clock_ns = samples_clock_cost();
     return 0;

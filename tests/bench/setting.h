@@ -8,6 +8,7 @@
 struct setting {
     char kernel[160], cpu_model[128], broker[256];
     int cpu;
+    int other_cpu;     /* where there is one; else the same */
     uint64_t clock_ns; /* part of every time: two readings of the clock */
 };
 

@@ -88,8 +88,11 @@ static int fill_bare(struct stage *stage, unsigned first, unsigned count)
 
 int stage_open(struct stage *stage, const char *broker_program, unsigned live)
 {
+    /* Connections reserve descriptors: fewer of them leave room for more buffers. */
+    static const char *const limits[] = {"connections=64", NULL};
+
     *stage = (struct stage){.bare = {.socket = -1}};
-    if (broker_start(&stage->broker, broker_program) < 0 || bare_client_start(&stage->bare) < 0)
+    if (broker_start(&stage->broker, broker_program, limits) < 0 || bare_client_start(&stage->bare) < 0)
         return -1;
     struct sealbuf_connect_options options = {
         .struct_size = sizeof(options), .address = stage->broker.socket, .timeout_ms = TIMEOUT_MS};

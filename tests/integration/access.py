@@ -127,7 +127,10 @@ def listing_tells_no_secrets(broker, _):
 
 @suite.test
 def others_hands(broker, _):
-    """nobody but the owner can seal, publish, replace or remove, by name or by id"""
+    """nobody but the owner can seal, publish, replace or remove, by name or by id
+
+    Plasma: every uid wrote to, and deleted, the sealed objects of all others.
+    """
     need_root()
     published = in_child(lambda: put(broker, 'mine', 0o666), ALICE, ALICE)
 
@@ -326,7 +329,11 @@ def connection_limit(*_):
 
 @suite.test
 def limits_and_descriptors(*_):
-    """limits that add up to more than RLIMIT_NOFILE are refused in a sentence; without any, they are made to fit"""
+    """limits that add up to more than RLIMIT_NOFILE are refused in a sentence; without any, they are made to fit
+
+    CVE-2014-3636, CVE-2014-7824: defaults that add up to more than the table has. Full up to the limit, an fd holder
+    failed to accept one more connection, ended, and lost all.
+    """
     arguments = [SEALBUFD, '--socket', '/nonexistent/socket', '--limit', 'buffers=2000', '--limit', 'connections=100']
     result = subprocess.run(arguments, capture_output=True, timeout=20, check=False,
                             preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024)))

@@ -259,6 +259,7 @@ def compare(cells, answers, expected):
 
 
 def check_broker_row(broker, row):
+    """Plasma: every uid wrote to, and deleted, the sealed objects of all others."""
     who = row['who']
     with broker.connect() as root:
         for mode in choices(row['mode'], MODES):
@@ -301,6 +302,7 @@ def check_inode_row(broker, row):
 
 
 def check_descriptor_row(broker, row):
+    """Plasma: "sealed" was a flag, which the kernel did not know of."""
     flags = {'read-only': 0, 'read-write': wire.GET_WRITABLE}[row['descriptor']]
     for who in WHO:
         check_kernel(broker, who, KINDS, [row['seals']], flags, parse(DESCRIPTOR)[0][2:], row)

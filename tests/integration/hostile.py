@@ -44,6 +44,7 @@ FATAL = [
     (hello(length=24), 0, ('MALFORMED', 0)),
     (bytes(24), 0, ('MALFORMED', 0)),
     (b'\xff' * 65536, 0, ('MALFORMED', 0)),
+    (random.Random(4).randbytes(4096), 0, ('MALFORMED', 0)),  # Plasma: these abort the store
     (encode_message(wire.PING, [bytes(65513)], 9), 0, None),
     (bytes(100000), 0, None),
     (bytes(100000), 3, None),
@@ -96,7 +97,10 @@ def check_fatal(greeted, cases):
 
 @suite.test
 def first_messages(*_):
-    """a first message that is no good HELLO: an error where there is one to tell, a disconnect, a reason in the log"""
+    """a first message that is no good HELLO: an error where there is one to tell, a disconnect, a reason in the log
+
+    Plasma: 4 KiB of random bytes aborted the store.
+    """
     check_fatal(False, FATAL)
     check_fatal(False, FATAL_FIRST)
 
@@ -249,6 +253,39 @@ def sentences(broker, _):
 
 
 @suite.test
+def duplicates(broker, _):
+    """the same buffer several times in one request: each record is served by itself, in order
+
+    In Arrow's store a get with duplicate ids waited for ever: Plasma #28852.
+    """
+    with broker.connect() as client:
+        first, second = client.create(1), client.create(2)
+        for buffer in (first, second):
+            os.close(buffer['fd'])
+
+        def statuses(opcode, records, fds=()):
+            with client.call(opcode, records, fds) as reply:
+                return [wire.NAME_OF.get(record['status'], 'OK') for record in reply.records]
+
+        equal(statuses(wire.PUBLISH, [{'id': first['id'], 'name': 'twice'}] * 2), ['OK', 'EXISTS'], 'PUBLISH')
+        with client.call(wire.PUBLISH, [{'id': b['id'], 'name': 'twice', 'flags': wire.PUBLISH_REPLACE}
+                                        for b in (first, first, second, second)]) as reply:
+            equal([record['generation'] for record in reply.records], [2, 3, 4, 5], 'generations')
+        # The first one had no other name.
+        equal(statuses(wire.STAT, [{'id': second['id']}, {'id': first['id']}, {'name': 'twice'}] * 2),
+              ['OK', 'NOT_FOUND', 'OK'] * 2, 'STAT')
+        with client.call(wire.GET, [{'name': 'twice'}, {'id': second['id']}] * 126) as reply:
+            equal((reply.descriptors, len(set(reply.fds))), (252, 252), 'descriptors')
+            equal(len({os.fstat(fd).st_ino for fd in reply.fds}), 1, 'files')
+        equal(statuses(wire.SEAL, [{'id': second['id'], 'seals': wire.WRITE}] * 20), ['OK'] * 20, 'SEAL')
+        equal(statuses(wire.REMOVE, [{'name': 'twice'}] * 3), ['OK', 'NOT_FOUND', 'NOT_FOUND'], 'REMOVE')
+        fd = os.memfd_create('twice', os.MFD_CLOEXEC)
+        with client.call(wire.ADOPT, [{}] * 3, [fd] * 3) as reply:
+            equal(len({record['id'] for record in reply.records if not record['status']}), 3, 'ids')
+        os.close(fd)
+
+
+@suite.test
 def values_out_of_reach(broker, _):
     """sizes, ids, owners and names that are valid but lead nowhere are the status of their record"""
     cases = [(one(wire.CREATE, size=(1 << 63) - 1), 'SIZE'), (one(wire.CREATE, size=1 << 62), 'SIZE'),
@@ -351,7 +388,10 @@ def drain(client):
 
 @suite.test
 def noise(broker, bystander):
-    """10,000 random messages, most of them nearly valid, some with descriptors: the others are served all the while"""
+    """10,000 random messages, most of them nearly valid, some with descriptors: the others are served all the while
+
+    Plasma: random bytes aborted the store.
+    """
     random_ = random.Random(20250101)
     seeds = [hello(), PING, encode_message(wire.STATS, serial=1),
              one(wire.CREATE, size=4096, label='noise', metadata=b'a=b\0'), one(wire.SEAL, id=3, seals=8),

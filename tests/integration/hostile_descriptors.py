@@ -101,7 +101,10 @@ def access_modes(broker, _):
 
 @suite.test
 def claimed_seals(broker, _):
-    """a memfd that lacks a seal that it claims is NOT_SEALED; seals that nobody asked for do not matter"""
+    """a memfd that lacks a seal that it claims is NOT_SEALED; seals that nobody asked for do not matter
+
+    Some memfd wrappers compare sets of seals with ==.
+    """
     with broker.connect() as client:
         for has in (0, SHRINK, SHRINK | GROW, IMMUTABLE, IMMUTABLE | SEAL_SEAL, FUTURE_WRITE):
             with closing(memfd(seals=has)) as fd:
@@ -143,7 +146,10 @@ def wrong_numbers(broker, bystander):
 
 @suite.test
 def slipped_in(broker, _):
-    """a second descriptor in the padding of the control message is noticed"""
+    """a second descriptor in the padding of the control message is noticed
+
+    CVE-2014-3635: D-Bus expected one where two can be.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
 
     class Vector(ctypes.Structure):
@@ -214,7 +220,10 @@ def lost_on_the_way(broker, bystander):
 
 @suite.test
 def table_full(broker, bystander):
-    """with a full table CREATE, ADOPT and GET are TABLE_FULL, all else goes on, and afterwards all is as before"""
+    """with a full table CREATE, ADOPT and GET are TABLE_FULL, all else goes on, and afterwards all is as before
+
+    As an fd holder that is full must.
+    """
     with broker.connect() as client, closing(memfd()) as fd:
         buffer = client.create(10)
         os.close(buffer['fd'])
@@ -242,7 +251,10 @@ def table_full(broker, bystander):
 
 @suite.test
 def accept_pauses(broker, bystander):
-    """with a full table new connections wait, without use of CPU, and are served when there is room"""
+    """with a full table new connections wait, without use of CPU, and are served when there is room
+
+    dbus-broker #435, dbus-broker #462: a full table ended the broker.
+    """
     served = broker.descriptors()
     limit = broker.limit_descriptors(served)
     waiting = []
@@ -270,7 +282,10 @@ def accept_pauses(broker, bystander):
 
 @suite.test
 def refused_again_and_again(*_):
-    """ten times RLIMIT_NOFILE descriptors in refused messages: the broker has as many descriptors as before"""
+    """ten times RLIMIT_NOFILE descriptors in refused messages: the broker has as many descriptors as before
+
+    CVE-2020-12049: descriptors leaked where a message was refused.
+    """
     limit = 1024
     with Broker(limits={resource.RLIMIT_NOFILE: limit}) as broker:
         bystander = Bystander(broker)

@@ -113,7 +113,10 @@ def uid_of_ones_own():
 
 @suite.test
 def in_flight_of_one_uid(*_):
-    """descriptors in flight are counted for the broker's uid: clients that do not read do not use up those of others"""
+    """descriptors in flight are counted for the broker's uid: clients that do not read do not use up those of others
+
+    CVE-2014-3532: ETOOMANYREFS disconnected those who had not caused it.
+    """
     # Root's are not counted.
     with Broker(limits={resource.RLIMIT_NOFILE: 2048}, uid=uid_of_ones_own() if os.geteuid() == 0 else None) as broker:
         bystander = Bystander(broker)
@@ -135,8 +138,12 @@ def in_flight_of_one_uid(*_):
 
 @suite.test
 def silent(*_):
-    """connections that say nothing, or no more than half, are closed after a while; others are admitted meanwhile"""
-    with Broker('--limit', 'connections=100') as broker:
+    """connections that say nothing, or no more than half, are closed after a while; others are admitted meanwhile
+
+    Against half messages and silent connections that hold all slots: CVE-2014-3637, CVE-2014-3639. Whoever has said HELLO
+    may be silent for as long as he likes: there is no heartbeat that kills the slow (iceoryx #999).
+    """
+    with Broker('--limit', 'connections=100') as broker, broker.connect() as quiet:
         bystander = Bystander(broker)
         before = broker.descriptors()
         sockets = []
@@ -151,6 +158,7 @@ def silent(*_):
             client.close()
         took = time.monotonic() - began
         equal(5 < took < 16, True, 'seconds until they were closed, %.1f' % took)
+        quiet.ping()
         eventually(lambda: broker.descriptors() == before, what='all descriptors are back')
         equal('dropped: ' in broker.log(), True, 'a reason in the log')
         bystander.served()
@@ -241,7 +249,10 @@ def die_at(broker, step, name):
 
 @suite.test
 def killed(broker, bystander):
-    """kill -9 of a client at every step leaves no buffer, no account and no descriptor behind"""
+    """kill -9 of a client at every step leaves no buffer, no account and no descriptor behind
+
+    v6d #2072, eCAL #1206, Ray #201: the death of a client leaked, locked, or killed others.
+    """
     for step in STEPS:
         for _ in range(3):
             before, descriptors = bystander.accounts(), broker.descriptors()
@@ -358,7 +369,11 @@ def busy_inode(broker, bystander):
 
 @suite.test
 def numbers_used_again(broker, bystander):
-    """replies that wait while their buffers go and others come: every descriptor is the one that was asked for"""
+    """replies that wait while their buffers go and others come: every descriptor is the one that was asked for
+
+    The class of dbus-broker #354: a queued reply held a bare number, which became that of another client's socket. Ray
+    #16460: memory was corrupted through a number that was used again.
+    """
     for round_ in range(10):
         names = ['again/%d/%d' % (round_, i) for i in range(60)]
         with broker.connect() as owner, broker.connect() as slow:
@@ -393,7 +408,10 @@ def numbers_used_again(broker, bystander):
 
 @suite.test
 def bursts(broker, bystander):
-    """get, remove and disconnect in one burst, many times, while others connect: everybody gets what is theirs"""
+    """get, remove and disconnect in one burst, many times, while others connect: everybody gets what is theirs
+
+    The class of dbus-broker #354, too.
+    """
     for i in range(300):
         name = 'burst/%d' % i
         with broker.connect() as client:

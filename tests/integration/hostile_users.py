@@ -68,7 +68,7 @@ def workers(broker, _):
             own.process.terminate()
             own.process.wait(3)
             equal(own.process.returncode, 0, 'exit status after SIGTERM')
-            own.start((), {}, None)  # for the fixture, which ends it once more
+            own.start((), {}, None, {})  # for the fixture, which ends it once more
             own.pid = own.process.pid
 
 
@@ -87,7 +87,10 @@ def take_and_not_read(broker, names):
 
 @suite.test
 def in_flight(broker, _):
-    """one uid that does not read, with many connections, leaves others descriptors to be sent"""
+    """one uid that does not read, with many connections, leaves others descriptors to be sent
+
+    CVE-2014-3532, with all connections of a uid.
+    """
     need_root()
     # A uid of the broker's own: the kernel does not count root's, and counts those of all processes of a uid.
     with Broker('--socket-mode', '0666', limits={resource.RLIMIT_NOFILE: 2048}, uid=200000 + os.getpid() % 100000) as own:

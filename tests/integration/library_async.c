@@ -252,6 +252,7 @@ static void start_mortal(void)
     connect_client();
 }
 
+/* iceoryx #2179, iceoryx #1840: applications waited for ever after the end of the broker. */
 START_TEST(all_are_told_when_the_broker_dies)
 {
     sealbuf_buffer *buffer;
@@ -275,6 +276,7 @@ START_TEST(all_are_told_when_the_broker_dies)
 }
 END_TEST
 
+/* iceoryx #2179, iceoryx #1840: applications waited for ever after the end of the broker. */
 START_TEST(idle_clients_notice_too)
 {
     ck_assert_int_eq(broker_end(&mortal, SIGKILL), SIGKILL);
@@ -283,7 +285,7 @@ START_TEST(idle_clients_notice_too)
 }
 END_TEST
 
-/* The kernel counts the references: what one has outlives who made it. */
+/* The kernel counts the references: what one has outlives who made it. iceoryx #1840 once more. */
 START_TEST(mappings_outlive_the_broker)
 {
     sealbuf_buffer *writer, *reader;

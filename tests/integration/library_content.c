@@ -314,6 +314,7 @@ END_TEST
 
 /* ---- These bytes, sealed ----------------------------------------------------------------------------------------- */
 
+/* ruby memfd: read a fixed length, and stopped at NUL. */
 START_TEST(from_no_bytes)
 {
     sealbuf_buffer *buffer;
@@ -326,6 +327,7 @@ START_TEST(from_no_bytes)
 }
 END_TEST
 
+/* ruby memfd: read a fixed length, and stopped at NUL. */
 START_TEST(from_bytes_with_nul)
 {
     static const char bytes[] = "\0one\0\0two\n\0";
@@ -338,6 +340,7 @@ START_TEST(from_bytes_with_nul)
 }
 END_TEST
 
+/* ruby memfd: read a fixed length, and stopped at NUL. */
 START_TEST(from_many_bytes)
 {
     unsigned char *bytes = malloc(BIG);

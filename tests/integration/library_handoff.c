@@ -174,6 +174,7 @@ static void map_to_write(void *argument)
     CHILD_CHECK(sealbuf_buffer_map(argument, SEALBUF_MAP_WRITE | SEALBUF_MAP_UNSEALED, &address, &size) == 0);
 }
 
+/* PipeWire warns where sealing fails, and goes on. */
 START_TEST(busy_while_another_process_maps_it)
 {
     sealbuf_buffer *buffer = create(4096, OPEN_SIZE);

@@ -125,6 +125,7 @@ END_TEST
 
 /* ---- Asking ------------------------------------------------------------------------------------------------------ */
 
+/* Some memfd wrappers compare sets of seals with ==. */
 START_TEST(says_what_the_kernel_says)
 {
     for (uint32_t seals = 0; seals < 0x20; seals++) {
@@ -140,6 +141,7 @@ START_TEST(says_what_the_kernel_says)
 }
 END_TEST
 
+/* Ray #16460: a number that is another file's by now. */
 START_TEST(fails_where_there_is_nothing_to_ask)
 {
     sealbuf_buffer *buffer = new_buffer(1, 0);

@@ -64,6 +64,7 @@ static void check_mapping(sealbuf_buffer *buffer, int expected, const char *lie)
     sealbuf_buffer_free(buffer);
 }
 
+/* Among them one_too_many, as in CVE-2014-3635. */
 START_TEST(get)
 {
     const struct lie *lie = &lies[_i];

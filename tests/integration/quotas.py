@@ -3,6 +3,7 @@
 """What uids may hold of each resource: their limits, their fair shares, what they are told, and what others notice."""
 import contextlib
 import os
+import pwd
 import re
 
 import sealbuf_wire as wire
@@ -120,6 +121,14 @@ TO_THE_BRIM = [60 // 2, 30 // 3, 20 // 4, 15 // 5, 12 // 6] + [1] * 10
 ENOUGH = {'bytes': 10 ** 6, 'buffers': 1000, 'names': 1000, 'metadata': 10 ** 6, 'tokens': 1000, 'connections': 500}
 
 
+def admitted(broker):
+    """A connection, or None where there are too many."""
+    try:
+        return broker.connect()
+    except wire.Refused:
+        return None
+
+
 def check_share(text, uid, held, resource, share):
     cause = 'uid %d holds %d, and its fair share of the limit %s=60 is reached, which is %d now' % (
         uid, held, resource, share)
@@ -145,7 +154,7 @@ def check_brim(resource):
                 for record in root.list(flags=wire.LIST_ALL_OWNERS, prefix='name/'):
                     if record['owner'] == first[0].uid:
                         root.remove(record['name'], owner=record['owner'])
-        with broker.connect() as root:
+        with eventually(lambda: admitted(broker), what='root is admitted') as root:
             root_too = resource == 'connections'
             eventually(lambda: all_accounts(root)[-1][resource] == 30 + root_too, what='what the first one had is back')
             eventually(lambda: root.stats()['jobs'] == 0, what='it is closed')
@@ -316,9 +325,52 @@ def requests(*_):
 
 
 @suite.test
+def can_give_back(*_):
+    """a uid that is at all of its limits can still do everything that gives something back, or takes nothing more
+
+    No charge is on one who would have to be served to get rid of it: dbus-broker #440.
+    """
+    with Broker(*limits(uid_buffers=2, uid_bytes=20, uid_names=2, uid_metadata=6, uid_tokens=2, uid_connections=2,
+                        uid_requests=1)) as broker, broker.connect() as client, broker.connect() as other:
+        def create(user, **values):
+            buffer = user.create(10, **values)
+            os.close(buffer['fd'])
+            return buffer['id']
+
+        ids = [create(client, label='x') for _ in range(2)]
+        for number, name in zip(ids, ('n1', 'n2')):
+            client.publish(number, name)
+        tokens = [client.one(wire.SHARE, id=number)['token'] for number in ids]
+        held = account(client)
+        for key in COUNTED:
+            equal(held[key], held[key + '_limit'], key)
+        with refused('LIMIT'):
+            broker.connect()
+        equal(sorted(record['name'] for record in other.list()), ['n1', 'n2'], 'LIST')
+        with other.call(wire.STAT, [{'name': 'n1'}] * 253) as message:
+            equal({record['status'] for record in message.records}, {0}, 'statuses of many')
+        with other.call(wire.GET, [{'token': token} for token in tokens] * 100) as message:
+            equal(message.descriptors, 200, 'descriptors')
+        client.seal(ids[0], wire.WRITE)
+        client.publish(ids[0], 'n2', flags=wire.PUBLISH_REPLACE)  # and the other one is gone, with its token
+        with refused('TOKEN'):
+            client.one(wire.REVOKE, token=tokens[1])
+        client.one(wire.REVOKE, token=tokens[0])
+        other.publish(create(other), 'n1', flags=wire.PUBLISH_REPLACE)
+        with client.call(wire.REMOVE, [{'name': 'n1'}, {'name': 'n2'}]) as message:
+            equal([record['status'] for record in message.records], [0, 0], 'statuses of REMOVE')
+        got = account(client)
+        equal({key: got[key] for key in COUNTED}, {**dict.fromkeys(COUNTED, 0), 'connections': 2}, 'what it holds')
+
+
+@suite.test
 def accounts(*_):
-    """an account tells what the uid holds of each resource, to the byte, and what it may now"""
+    """an account tells what the uid holds of each resource, to the byte, and what it may now
+
+    By number, which D-Bus did not, and went wrong where several names of users share one: CVE-2020-35512.
+    """
     need_root()
+    equal([user.pw_name for user in pwd.getpwall() if user.pw_uid in UIDS], [], 'users with these numbers')
     few = {'bytes': 6000, 'buffers': 60, 'names': 60, 'metadata': 6000, 'tokens': 60, 'connections': 60}
     with broker_with(uid_names=20, **few) as broker, holders(broker, 2) as (one, two):
         client = one.connect()
@@ -380,7 +432,7 @@ def accounts_of_all(*_):
                 start = records[-1]['uid'] + 1 if records else 0
                 records += all_accounts(who, **{'from': start})
                 pages += 1
-            equal(pages, 2, 'pages')
+            equal(pages > 1, True, 'pages: %d' % pages)
             equal([record['uid'] for record in records], also + expected + [wire.ALL_UIDS], 'uids')
             sums = records.pop()
             for key in ('bytes', 'buffers', 'connections'):
@@ -437,7 +489,10 @@ def growth(*_):
 
 @suite.test
 def nothing_left_over(*_):
-    """requests that meet a limit in the middle leave no part of their charges behind"""
+    """requests that meet a limit in the middle leave no part of their charges behind
+
+    Plasma #4850: a create that failed left a ghost behind.
+    """
     need_root()
     with broker_with(uid_buffers=5, uid_names=5, uid_bytes=50, uid_metadata=50, uid_tokens=5) as broker:
         with holders(broker, 1) as (one,):

@@ -309,6 +309,7 @@ static int provoke_too_many(void)
     return 3;
 }
 
+/* CVE-2014-3532: it is nothing to be disconnected for. */
 START_TEST(too_many_in_flight)
 {
     int status;

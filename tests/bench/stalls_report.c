@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+#include "stalls_report.h"
+
+#include <stdio.h>
+
+#include "pinger.h"
+
+static double microseconds(uint64_t ns)
+{
+    return (double)ns / 1000;
+}
+
+static void print_times(const struct series *series)
+{
+    printf(" %7.1f %7.1f %8.1f %8.1f ", microseconds(series_percentile(series, 50)),
+           microseconds(series_percentile(series, 90)), microseconds(series_p99(series)),
+           microseconds(series_percentile(series, 100)));
+}
+
+static void print_stall(const struct stall *stall)
+{
+    double ratio = stall_ratio(&stall->quiet, &stall->loaded);
+
+    printf("%-50s", stall->load->meaning);
+    if (stall->skipped) {
+        printf("  skipped: it needs other users, and so root\n");
+        return;
+    }
+    print_times(&stall->quiet);
+    print_times(&stall->loaded);
+    printf(" %6.2f %-4s %6.2f  %.0f %s/s%s%s\n", ratio, ratio <= STALL_RATIO ? "yes" : "NO",
+           stall_ratio(&stall->bare_quiet, &stall->bare_loaded), stall->rate, stall->load->unit,
+           stall->note[0] ? "; " : "", stall->note);
+}
+
+void stalls_print_table(const struct stalls *stalls, const struct stall_plan *plan)
+{
+    printf("\nNo client stalls another: a ping every %u us by an innocent client, in quiet and under a load\n",
+           PING_INTERVAL_NS / 1000);
+    if (plan->broker_cpu == plan->cpu)
+        printf("CPUs        all on CPU %d: the ratios say little\n", plan->cpu);
+    else if (plan->together)
+        printf("CPUs        the broker and the innocent client on CPU %d, the load on CPU %d\n", plan->broker_cpu,
+               plan->cpu);
+    else
+        printf("CPUs        the broker on CPU %d, the innocent client and the load on CPU %d\n", plan->broker_cpu,
+               plan->cpu);
+    printf("users       %s\n", plan->several_users ? "the broker, the innocent client and the load are three"
+                                                   : "all one: the bench is not root's, and cannot become others");
+    printf("priority    %s\n",
+           plan->realtime ? "real-time for the broker's loop and the innocent client: what else the machine does "
+                            "does not count"
+                          : "normal; the load's is SCHED_IDLE: what else the machine does counts");
+    printf("rounds      %u of %u pings in quiet and %u under the load; p99 is the median of the rounds'\n",
+           stalls->rounds, stalls->run, stalls->run);
+    printf("took        %.1f s\n\n", (double)stalls->took_ns / 1e9);
+    printf("%-50s %7s %7s %8s %8s  %7s %7s %8s %8s  %6s %-4s %6s\n", "", "quiet", "quiet", "quiet", "quiet", "loaded",
+           "loaded", "loaded", "loaded", "p99", "", "bare");
+    printf("%-50s %7s %7s %8s %8s  %7s %7s %8s %8s  %6s %-4s %6s\n", "microseconds", "p50", "p90", "p99", "max", "p50",
+           "p90", "p99", "max", "ratio", "<= 2", "ratio");
+    for (unsigned i = 0; i < stalls->count; i++)
+        if (stalls->stall[i].wanted)
+            print_stall(&stalls->stall[i]);
+}
+
+static void json_series(const char *key, const struct series *series)
+{
+    printf("\"%s\": {\"p50\": %llu, \"p90\": %llu, \"p99\": %llu, \"max\": %llu}, ", key,
+           (unsigned long long)series_percentile(series, 50), (unsigned long long)series_percentile(series, 90),
+           (unsigned long long)series_p99(series), (unsigned long long)series_percentile(series, 100));
+}
+
+static void json_stall(const struct stall *stall)
+{
+    printf("{\"key\": \"%s\", \"unit\": \"%s\", \"rate\": %.1f, \"times\": %zu, ", stall->load->key, stall->load->unit,
+           stall->rate, stall->loaded.samples.count);
+    json_series("quiet_ns", &stall->quiet);
+    json_series("loaded_ns", &stall->loaded);
+    json_series("bare_quiet_ns", &stall->bare_quiet);
+    json_series("bare_loaded_ns", &stall->bare_loaded);
+    printf("\"ratio\": %.3f, \"bare_ratio\": %.3f}", stall_ratio(&stall->quiet, &stall->loaded),
+           stall_ratio(&stall->bare_quiet, &stall->bare_loaded));
+}
+
+void stalls_print_json(const struct stalls *stalls, const struct stall_plan *plan)
+{
+    const char *separator = "";
+
+    printf(",\n  \"broker_cpu\": %d,\n  \"stall_rounds\": %u,\n  \"stalls\": [", plan->broker_cpu, stalls->rounds);
+    for (unsigned i = 0; i < stalls->count; i++) {
+        const struct stall *stall = &stalls->stall[i];
+        if (!stall->wanted || stall->skipped)
+            continue;
+        printf("%s\n    ", separator);
+        json_stall(stall);
+        separator = ",";
+    }
+    printf("\n  ]");
+}
