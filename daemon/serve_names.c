@@ -139,8 +139,7 @@ static int pay(struct request *request, const struct target *target)
         request->claim = claim_make(request->peer, target->buffer, target->name, owner);
         return request->claim ? 0 : refuse(request, SEALBUF_ERR_MEMORY, "%s", "");
     }
-    if (token)
-        token_use(token);
+    request->redeemed = token; /* it costs a use once the record is in the reply */
     return 0;
 }
 

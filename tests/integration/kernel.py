@@ -92,7 +92,7 @@ def buffer_of(broker, **values):
 
 @suite.test
 def what_keeps_write_away(broker, _):
-    """WRITE is EBUSY while a shared mapping of a read-write descriptor lives, also a read-only one; others do not matter"""
+    """WRITE is EBUSY while a shared mapping of a read-write descriptor lives, also a read-only one; no other counts"""
     with buffer_of(broker) as buffer:
         for fd, protection, flags, keeps_away in (
                 (buffer.fd, WRITABLE, mmap.MAP_SHARED, True), (buffer.fd, READ, mmap.MAP_SHARED, True),
