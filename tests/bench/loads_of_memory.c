@@ -49,7 +49,7 @@ static int prepare_pinner(unsigned i)
 {
     struct hostile_buffer buffer;
 
-    if (hostile_buffers_create(flood.line[i].socket, &buffer, 1, PAGE_BYTES, 0) < 0 || pin_page(buffer.fd) < 0)
+    if (hostile_buffers_create_all(flood.line[i].socket, &buffer, 1, PAGE_BYTES, 0) < 0 || pin_page(buffer.fd) < 0)
         return -1;
     const struct seal_request seal = {.id = buffer.id, .seals = SEALBUF_SEAL_WRITE};
     message_begin(&seals[i], SEALBUF_OP_SEAL);
@@ -140,7 +140,7 @@ static int make_full_buffers(int socket, unsigned count, uint64_t *ids)
     struct hostile_buffer buffer;
 
     for (unsigned i = 0; i < count; i++) {
-        if (hostile_buffers_create(socket, &buffer, 1, full.bytes, 0) < 0)
+        if (hostile_buffers_create_all(socket, &buffer, 1, full.bytes, 0) < 0)
             return -1;
         ids[i] = buffer.id;
         int r = fill_buffer(buffer.fd, full.bytes);
