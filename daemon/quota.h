@@ -16,7 +16,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
-#include "limits.h"
+#include "limit.h"
 #include "tree.h"
 
 struct account {

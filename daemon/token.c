@@ -6,6 +6,10 @@
 #include <sys/random.h>
 
 #include "buffer.h"
+#include "clock.h"
+
+/* The others expire in the loop's next turn; until they are removed, nobody finds them. */
+#define EXPIRE_AT_ONCE 16
 
 static int compare_handles(const struct token *a, const struct token *b)
 {
@@ -14,28 +18,64 @@ static int compare_handles(const struct token *a, const struct token *b)
 
 TREE_GENERATE(token_tree, token, link, compare_handles)
 
-void tokens_init(struct tokens *tokens, struct quota *quota, struct event_base *loop)
+static int compare_deadlines(const struct token *a, const struct token *b)
 {
-    *tokens = (struct tokens){.quota = quota, .loop = loop};
-    RB_INIT(&tokens->by_handle);
+    if (a->deadline_ns != b->deadline_ns)
+        return a->deadline_ns < b->deadline_ns ? -1 : 1;
+    return compare_handles(a, b);
+}
+
+TREE_GENERATE(token_deadlines, token, in_time, compare_deadlines)
+
+/* Sets the timer for the token that expires next. */
+static void watch_next(struct tokens *tokens, uint64_t now)
+{
+    const struct token *next = RB_MIN(token_deadlines, &tokens->expiring);
+
+    evtimer_del(&tokens->expiry);
+    if (!next)
+        return;
+    uint64_t us = next->deadline_ns > now ? (next->deadline_ns - now) / 1000 + 1 : 0;
+    struct timeval time = {.tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000)};
+    evtimer_add(&tokens->expiry, &time);
 }
 
 static void on_expiry(evutil_socket_t fd, short what, void *argument)
 {
+    struct tokens *tokens = argument;
+    uint64_t now = clock_monotonic_ns();
+    struct token *token;
+
     (void)fd, (void)what;
-    token_remove(argument);
+    for (unsigned i = 0; i < EXPIRE_AT_ONCE; i++) {
+        token = RB_MIN(token_deadlines, &tokens->expiring);
+        if (!token || token->deadline_ns > now)
+            break;
+        token_remove(token);
+    }
+    watch_next(tokens, now);
 }
 
-/* Longer than a year is as good as never, and no timer overflows. */
+void tokens_init(struct tokens *tokens, struct quota *quota, struct event_base *loop)
+{
+    *tokens = (struct tokens){.quota = quota};
+    RB_INIT(&tokens->by_handle);
+    RB_INIT(&tokens->expiring);
+    evtimer_assign(&tokens->expiry, loop, on_expiry, tokens);
+}
+
+/* Longer than a year is as good as never, and no sum of times overflows. */
 static void set_expiry(struct token *token, uint64_t expire_ms)
 {
     static const uint64_t longest_ms = 366ULL * 24 * 3600 * 1000;
+    uint64_t now = clock_monotonic_ns();
 
-    evtimer_assign(&token->expiry, token->tokens->loop, on_expiry, token);
     if (expire_ms == 0 || expire_ms > longest_ms)
         return;
-    struct timeval time = {.tv_sec = (time_t)(expire_ms / 1000), .tv_usec = (suseconds_t)(expire_ms % 1000 * 1000)};
-    evtimer_add(&token->expiry, &time);
+    token->deadline_ns = now + expire_ms * 1000000;
+    RB_INSERT(token_deadlines, &token->tokens->expiring, token);
+    if (RB_MIN(token_deadlines, &token->tokens->expiring) == token)
+        watch_next(token->tokens, now);
 }
 
 /* Handles are random as well, so that they tell nothing; one that is taken is as good as never drawn. */
@@ -106,7 +146,7 @@ struct token *token_find(struct tokens *tokens, struct span bytes)
     token = RB_FIND(token_tree, &tokens->by_handle, &key);
     if (!token || !same_secret(token->secret, (const uint8_t *)bytes.data + sizeof(key.handle)))
         return NULL;
-    return token;
+    return token->deadline_ns && token->deadline_ns <= clock_monotonic_ns() ? NULL : token;
 }
 
 void token_use(struct token *token)
@@ -117,7 +157,8 @@ void token_use(struct token *token)
 
 void token_remove(struct token *token)
 {
-    evtimer_del(&token->expiry);
+    if (token->deadline_ns)
+        RB_REMOVE(token_deadlines, &token->tokens->expiring, token);
     RB_REMOVE(token_tree, &token->tokens->by_handle, token);
     LIST_REMOVE(token, of_buffer);
     quota_release(token->tokens->quota, token->maker, RESOURCE_TOKENS, 1);

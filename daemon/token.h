@@ -22,22 +22,25 @@ struct buffer;
 
 struct token {
     RB_ENTRY(token) link;
+    RB_ENTRY(token) in_time; /* among those that expire */
     LIST_ENTRY(token) of_buffer;
     struct tokens *tokens;
     struct buffer *buffer;
     uint64_t handle;
     uint8_t secret[SECRET_SIZE];
     uid_t maker;
-    uint32_t flags; /* SEALBUF_SHARE_... */
-    uint32_t uses;  /* that are left; 0: any number */
-    struct event expiry;
+    uint32_t flags;       /* SEALBUF_SHARE_... */
+    uint32_t uses;        /* that are left; 0: any number */
+    uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: never */
 };
 RB_HEAD(token_tree, token);
+RB_HEAD(token_deadlines, token);
 
 struct tokens {
     struct token_tree by_handle;
     struct quota *quota;
-    struct event_base *loop;
+    struct token_deadlines expiring; /* the first one is the next */
+    struct event expiry;             /* for it; they may be many, and a timer for each would fire at once */
 };
 
 struct token_spec {

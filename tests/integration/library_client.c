@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 
 #include "support.h"
 
@@ -131,6 +133,28 @@ START_TEST(creates_with_words)
     ck_assert_ptr_null(sealbuf_info_metadata(info, "kin"));
     ck_assert_ptr_null(sealbuf_info_metadata(info, "frame"));
     ck_assert_ptr_null(sealbuf_info_metadata(info, "second"));
+    sealbuf_buffer_free(buffer);
+}
+END_TEST
+
+#define PIDFS_MAGIC 0x50494446 /* linux/magic.h of Linux 6.9 */
+
+/* The pid alone may be another process's by now; the pidfd's inode is nobody else's, where the kernel has such. */
+START_TEST(tells_who_created)
+{
+    sealbuf_buffer *buffer = create(1, 0);
+    const struct sealbuf_info *info;
+    struct statfs fs;
+    struct stat st;
+
+    int pidfd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    ck_assert_int_ge(pidfd, 0);
+    ck_assert(fstat(pidfd, &st) == 0 && fstatfs(pidfd, &fs) == 0);
+    close(pidfd);
+    ck_assert_int_eq(sealbuf_stat(client, TARGET(.id = sealbuf_buffer_id(buffer)), &info), 0);
+    ck_assert_uint_eq(info->creator_pid, (uint32_t)getpid());
+    ck_assert_uint_eq(info->creator_pidfd, fs.f_type == PIDFS_MAGIC ? st.st_ino : 0);
+    ck_assert_ptr_nonnull(info->creator_security);
     sealbuf_buffer_free(buffer);
 }
 END_TEST
@@ -642,6 +666,7 @@ int main(void)
     tcase_add_test(make, creates_what_was_asked_for);
     tcase_add_test(make, creates_with_every_flag_and_seal);
     tcase_add_test(make, creates_with_words);
+    tcase_add_test(make, tells_who_created);
     tcase_add_test(make, creates_on_huge_pages);
     tcase_add_test(make, refuses_what_is_not_valid);
     tcase_add_test(make, creates_many_at_once);

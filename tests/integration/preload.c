@@ -32,6 +32,13 @@
 #define SO_PEERPIDFD 77
 #endif
 
+static pid_t parent; /* getppid(2) is refused later on */
+
+__attribute__((constructor)) static void find_parent(void)
+{
+    parent = getppid();
+}
+
 static void report(const char *what, long result)
 {
     dprintf(STDERR_FILENO, "preload: %s: %d\n", what, result == -1 ? errno : 0);
@@ -63,10 +70,10 @@ static void try_processes(void)
     TRY("clone3", syscall(SYS_clone3, NULL, 0));
     TRY("execve", execv(arguments[0], arguments));
     TRY("ptrace", ptrace(PTRACE_TRACEME, 0, NULL, NULL));
-    TRY("kill its parent", kill(getppid(), 0));
-    TRY("tgkill its parent", syscall(SYS_tgkill, getppid(), getppid(), 0));
+    TRY("kill its parent", kill(parent, 0));
+    TRY("tgkill its parent", syscall(SYS_tgkill, parent, parent, 0));
     TRY("tgkill itself", syscall(SYS_tgkill, getpid(), getpid(), 0));
-    TRY("limits of its parent", syscall(SYS_prlimit64, getppid(), RLIMIT_NOFILE, NULL, NULL));
+    TRY("limits of its parent", syscall(SYS_prlimit64, parent, RLIMIT_NOFILE, NULL, NULL));
     TRY("its own limits", syscall(SYS_prlimit64, 0, RLIMIT_NOFILE, NULL, NULL));
     TRY("prctl", prctl(PR_SET_DUMPABLE, 1, 0, 0, 0));
     TRY("unshare", unshare(CLONE_NEWUSER));
@@ -85,7 +92,7 @@ static void try_files(void)
     TRY("chmod", chmod("/nonexistent/file", 0777));
     TRY("mount", mount("none", "/", "tmpfs", MS_REMOUNT, NULL));
     TRY("lease", fcntl(STDERR_FILENO, F_SETLEASE, F_RDLCK));
-    TRY("owner of a descriptor", fcntl(STDERR_FILENO, F_SETOWN, getppid()));
+    TRY("owner of a descriptor", fcntl(STDERR_FILENO, F_SETOWN, parent));
     TRY("type into a terminal", ioctl(STDERR_FILENO, TIOCSTI, "x"));
 }
 

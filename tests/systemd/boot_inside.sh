@@ -149,6 +149,7 @@ bad_client >/dev/null 2>&1
 check "a bad client is in the journal, with its uid" in_journal dropped '"SEALBUF_[A-Z]*UID":"0"'
 check "and with its pid" in_journal dropped '"SEALBUF_[A-Z]*PID":"[1-9]'
 check "a good client does not notice" as_nobody sealbufctl ping
+check "the broker's own sandbox is in place, too" in_journal '"sandboxed: \|built without libseccomp'
 
 # ---- The configuration -----------------------------------------------------------------------------------------------
 

@@ -3,8 +3,8 @@
  * How much is allowed: of each resource to all uids together, and to each uid; and what is allowed where nobody has
  * said anything. sealbufd.conf(5) has the same list, and a test compares the two.
  */
-#ifndef DAEMON_LIMITS_H
-#define DAEMON_LIMITS_H
+#ifndef DAEMON_LIMIT_H
+#define DAEMON_LIMIT_H
 
 #include <stdbool.h>
 #include <stddef.h>

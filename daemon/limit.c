@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "limits.h"
+#include "limit.h"
 
 #include <errno.h>
 #include <stdio.h>
