@@ -202,7 +202,7 @@ static bool pause_request(struct request *request)
     request->paused->request.paused = request->paused;
     request->peer->paused = request->paused;
     request->shipment.count = request->pinned = 0; /* it has moved */
-    request->sealed = NULL;
+    request->sealed = request->to_seal = NULL;
     return true;
 }
 
@@ -254,11 +254,58 @@ static bool close_shipment(struct request *request)
     return true;
 }
 
+/* Refuses what could neither be served nor wait: r as of sealing_start and aside_put. */
+static enum verdict refuse_waiting(struct request *request, int r, const struct limit_met *met)
+{
+    int error = SEALBUF_ERR_TABLE_FULL;
+
+    flight_unreserve(request->peer);
+    request->done = true;
+    if (r == -EDQUOT)
+        return refuse_all(request, refuse_limit(request, SEALBUF_ERR_LIMIT, met));
+    if (r == -ENOMEM)
+        error = SEALBUF_ERR_MEMORY;
+    return refuse_all(request, refuse(request, error, "%s", ""));
+}
+
+static bool needs_sealing(const struct request *request)
+{
+    return !request->sealed && !request->looked_through &&
+           (request->header.opcode == SEALBUF_OP_SEAL || request->header.opcode == SEALBUF_OP_PUBLISH);
+}
+
+/* True: it can be served now. Else *verdict says how it goes on. */
+static bool have_sealed(struct request *request, enum verdict *verdict)
+{
+    struct limit_met met;
+    int error;
+
+    *verdict = GO_ON;
+    for (;;) {
+        switch (sealing_start(request, &met, &error)) {
+        case SEALING_NOT_NEEDED:
+            return true;
+        case SEALING_STARTED:
+            request->done = true; /* it will be read again */
+            return false;
+        case SEALING_PAUSED:
+            if (pause_request(request))
+                return false;
+            break;
+        case SEALING_FAILED:
+            *verdict = refuse_waiting(request, error, &met);
+            return false;
+        }
+    }
+}
+
 /* All is known to be well-formed. */
 static enum verdict serve(struct request *request)
 {
     enum verdict verdict = GO_ON;
 
+    if (needs_sealing(request) && !have_sealed(request, &verdict))
+        return verdict;
     if (!request->sent) {
         int r = make_reply(request);
         if (r == PAUSED)
@@ -313,7 +360,8 @@ static void request_init(struct request *request, struct peer *peer, const uint8
     request->only = NULL;
     request->descriptors = NULL;
     request->index = 0;
-    request->sealed = NULL;
+    request->sealed = request->to_seal = NULL;
+    request->looked_through = false;
     request->aside = NULL;
     request->paused = NULL;
     request->pinned = 0;
@@ -327,41 +375,21 @@ static void request_init(struct request *request, struct peer *peer, const uint8
     request->shipment.count = 0;
 }
 
-static bool needs_sealing(const struct request *request)
-{
-    return request->header.opcode == SEALBUF_OP_SEAL || request->header.opcode == SEALBUF_OP_PUBLISH;
-}
-
-/* Refuses what could neither be served nor wait: r as of sealing_start and aside_put. */
-static enum verdict refuse_waiting(struct request *request, int r, const struct limit_met *met)
-{
-    int error = SEALBUF_ERR_TABLE_FULL;
-
-    flight_unreserve(request->peer);
-    if (r == -EDQUOT)
-        return refuse_all(request, refuse_limit(request, SEALBUF_ERR_LIMIT, met));
-    if (r == -ENOMEM)
-        error = SEALBUF_ERR_MEMORY;
-    return refuse_all(request, refuse(request, error, "%s", ""));
-}
-
 static bool ships(const struct request *request)
 {
     return request->header.opcode == SEALBUF_OP_GET || request->header.opcode == SEALBUF_OP_CREATE;
 }
 
 /*
- * Serves a request that was found good; or has seals added first; or puts it aside while what it asks for could not be
- * sent: descriptors that waited in the broker instead would only move the problem into its table.
+ * Serves a request that was found good; or puts it aside while what it asks for could not be sent: descriptors that
+ * waited in the broker instead would only move the problem into its table.
  */
 static enum verdict serve_good(struct request *request)
 {
     struct limit_met met;
     int r = 0;
 
-    if (needs_sealing(request))
-        r = sealing_start(request, &met);
-    else if (ships(request) && !flight_reserve(request->peer, request->header.count))
+    if (ships(request) && !flight_reserve(request->peer, request->header.count))
         r = aside_put(request, &met);
     if (r == 0 && (request->header.count > RECORDS_UNCHARGED || request->header.opcode == SEALBUF_OP_LIST) &&
         !peer_charge_request(request->peer, &met))

@@ -53,5 +53,6 @@ void paused_drop(struct paused *paused)
     if (request->descriptors)
         reaper_close_received(&request->broker->reaper, request->peer->who.uid, request->descriptors);
     sealing_free(request->sealed);
+    sealing_abandon(request);
     free(paused);
 }

@@ -60,7 +60,9 @@ struct request {
     struct descriptors *descriptors; /* that came with it; what nobody takes is closed */
     unsigned index;                  /* of the record in hand */
     struct seal_job *sealed;         /* what the worker reports, if it was asked; owned */
-    const struct aside *aside;       /* what it was, if it was put aside */
+    struct seal_job *to_seal;        /* what is to be asked of a worker, while the request is looked through; owned */
+    bool looked_through;
+    const struct aside *aside; /* what it was, if it was put aside */
     struct writer reply;
     unsigned replies; /* records in it */
     struct shipment shipment;

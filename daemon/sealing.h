@@ -18,11 +18,18 @@
 struct seal_job;
 
 /*
- * Looks through a SEAL or PUBLISH request. 1: seals are being added, and then its peer gets its turn. 0: nothing to
- * wait for. Negative errno: no memory or descriptors to wait with; -EDQUOT: too many requests of this user wait,
- * *met says how many.
+ * Looks through a SEAL or PUBLISH request. FAILED: *error is a negative errno: no memory or descriptors to wait with;
+ * or -EDQUOT, too many requests of this user wait, *met says how many.
  */
-int sealing_start(struct request *request, struct limit_met *met);
+enum sealing {
+    SEALING_NOT_NEEDED, /* it can be served */
+    SEALING_STARTED,    /* a worker adds seals, or it waits for one; afterwards its peer gets its turn */
+    SEALING_PAUSED,     /* the turn is over: to be called again */
+    SEALING_FAILED,
+};
+enum sealing sealing_start(struct request *request, struct limit_met *met, int *error);
+/* The request goes before that has come to an end. */
+void sealing_abandon(struct request *request);
 
 /* What a request had of it, when it is done with. NULL is allowed. */
 void sealing_free(struct seal_job *job);
