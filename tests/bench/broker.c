@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +28,11 @@ struct launch {
 static int launch(void *argument)
 {
     const struct launch *launch = argument;
-    const char *arguments[6 + 2 * BROKER_LIMITS] = {"sealbufd", "--socket", launch->broker->socket, "--ready-fd", "3"};
+    const char *words[6 + 2 * BROKER_LIMITS] = {"sealbufd", "--socket", launch->broker->socket, "--ready-fd", "3"};
+    union { /* execv(2) changes none of them, but does not say so */
+        const char **words;
+        char *const *arguments;
+    } all = {.words = words};
     unsigned count = 5;
     int log = open(launch->broker->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 
@@ -40,10 +43,10 @@ static int launch(void *argument)
     else
         dup2(launch->ready, 3);
     for (unsigned i = 0; i < BROKER_LIMITS && launch->limits[i]; i++) {
-        arguments[count++] = "--limit";
-        arguments[count++] = launch->limits[i];
+        words[count++] = "--limit";
+        words[count++] = launch->limits[i];
     }
-    execv(launch->program, (char *const *)(uintptr_t)arguments);
+    execv(launch->program, all.arguments);
     dprintf(STDERR_FILENO, "%s: %s\n", launch->program, strerror(errno));
     return 1;
 }

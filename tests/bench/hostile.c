@@ -28,6 +28,7 @@ struct life {
     const struct load *load;
     struct hostile hostile;
     int cpu, control;
+    int commander; /* the other end of it, which is the bench's */
 };
 
 static int take_place(const struct life *life)
@@ -73,6 +74,7 @@ static int live(void *argument)
     int r;
 
     signal(SIGPIPE, SIG_IGN);
+    close(life->commander);
     r = take_place(life);
     if (r == 0)
         r = load->prepare(&life->hostile);
@@ -121,7 +123,7 @@ int hostile_start(struct hostile_process *process, const struct load *load, cons
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
         return complain("a socket to command a load: %s", strerror(errno));
     setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-    process->control = pair[0];
+    process->control = life.commander = pair[0];
     life.control = pair[1];
     pid_t pid = child_start(live, &life);
     close(pair[1]);

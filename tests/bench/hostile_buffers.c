@@ -38,15 +38,17 @@ int batch_of_removes(struct message *message, const uint64_t *ids, unsigned coun
 int batch_ids(struct answer *reply, uint64_t *ids)
 {
     struct buffer_record record;
+    int made = 0;
 
     for (unsigned i = 0; i < reply->header.count; i++) {
         if (answer_next(reply, &buffer_record_schema, &record) < 0)
             return -1;
-        if (record.status)
+        if (record.status && record.status != SEALBUF_ERR_LIMIT)
             return complain("a hostile client's buffer: %s", sealbuf_strerror((int)record.status));
-        ids[i] = record.id;
+        if (!record.status)
+            ids[made++] = record.id;
     }
-    return 0;
+    return made;
 }
 
 int hostile_buffers_create(int socket, struct hostile_buffer *buffers, unsigned count, uint64_t size, uint32_t seals)
@@ -56,11 +58,22 @@ int hostile_buffers_create(int socket, struct hostile_buffer *buffers, unsigned 
     if (batch_of_creates(&request, count, size, seals) < 0 ||
         wire_call(socket, &request, &answer, "creating buffers for a hostile client") < 0)
         return -1;
-    int r = batch_ids(&answer, ids);
-    for (unsigned i = 0; i < count && r == 0; i++)
-        buffers[i] = (struct hostile_buffer){.id = ids[i], .fd = descriptors_take(&answer.descriptors, i)};
+    int made = batch_ids(&answer, ids);
+    for (int i = 0; i < made; i++)
+        buffers[i] = (struct hostile_buffer){.id = ids[i], .fd = descriptors_take(&answer.descriptors, (unsigned)i)};
     answer_release(&answer);
-    return r;
+    return made;
+}
+
+int hostile_buffers_create_all(int socket, struct hostile_buffer *buffers, unsigned count, uint64_t size,
+                               uint32_t seals)
+{
+    int made = hostile_buffers_create(socket, buffers, count, size, seals);
+
+    if (made < 0)
+        return -1;
+    return made == (int)count ? 0
+                              : complain("the broker's limits allow a hostile client %d of %u buffers", made, count);
 }
 
 /* That none of the records has failed. */

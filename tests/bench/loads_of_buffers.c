@@ -28,7 +28,10 @@ static int ask_for_creates(struct flood *f, struct line *line, struct answer *an
 
     if (!answer || answer->header.opcode != (SEALBUF_OP_CREATE | SEALBUF_OP_REPLY))
         return f->resting ? 0 : flood_send(line, &creates, NULL, 0);
-    if (batch_ids(answer, ids) < 0 || batch_of_removes(&removes, ids, BATCH) < 0)
+    int made = batch_ids(answer, ids);
+    if (made <= 0)
+        return made < 0 ? -1 : complain("the broker's limits allow a hostile client no buffer");
+    if (batch_of_removes(&removes, ids, (unsigned)made) < 0)
         return -1;
     return flood_send(line, &removes, NULL, 0);
 }
@@ -62,7 +65,7 @@ static int make_offer(int socket)
     struct get_request get = {.owner = SEALBUF_OWNER_SELF, .seals = SEALBUF_SEALS_IMMUTABLE};
     char name[32];
 
-    if (hostile_buffers_create(socket, buffers, BATCH, SMALL_BYTES, SEALBUF_SEALS_IMMUTABLE) < 0)
+    if (hostile_buffers_create_all(socket, buffers, BATCH, SMALL_BYTES, SEALBUF_SEALS_IMMUTABLE) < 0)
         return -1;
     message_begin(&gets, SEALBUF_OP_GET);
     for (unsigned i = 0; i < BATCH; i++) {
@@ -163,6 +166,8 @@ const struct load load_of_unread = {
 #define MOST_HELD       50000u
 #define MOST_HELD_SMALL 2000u
 #define BATCHES_A_STEP  32u
+/* More than enough of them, also where there is no room at first. */
+#define BATCHES_TO_BEGIN 1000u
 
 static struct {
     int socket; /* -1: to be opened */
@@ -180,55 +185,47 @@ static int prepare_disconnects(struct hostile *hostile)
     holder.most = hostile->small ? MOST_HELD_SMALL : MOST_HELD;
     if (holder.most > stats.uid_buffers_limit)
         holder.most = (unsigned)stats.uid_buffers_limit;
-    holder.most -= holder.most % BATCH;
     if (holder.most == 0)
-        return complain("the broker allows %llu buffers only", (unsigned long long)stats.uid_buffers_limit);
+        return complain("the broker allows no buffers");
     snprintf(hostile->note, sizeof(hostile->note), "%u buffers", holder.most);
     return 0;
 }
 
-/* What the last connection held is dropped and closed some time after its end; until then there is no room. */
-static int wait_for_room(int socket)
-{
-    const struct timespec a_moment = {.tv_nsec = 1000000};
-    struct stats_reply stats;
-
-    for (unsigned i = 0; i < 5000; i++) {
-        if (hostile_stats(socket, &stats) < 0)
-            return -1;
-        if (stats.uid_buffers == 0 && stats.jobs == 0)
-            return 0;
-        nanosleep(&a_moment, NULL);
-    }
-    return complain("the buffers of a connection that has ended were not dropped in 5 s");
-}
-
-static int open_holder(struct hostile *hostile)
-{
-    holder.count = 0;
-    holder.socket = wire_open(hostile->address);
-    return holder.socket < 0 ? -1 : wait_for_room(holder.socket);
-}
-
-static int fill_holder(struct hostile *hostile, unsigned batches)
+static int create_held(void)
 {
     struct hostile_buffer buffers[BATCH];
+    int made = hostile_buffers_create(holder.socket, buffers, BATCH, SMALL_BYTES, 0);
 
-    if (holder.socket < 0 && open_holder(hostile) < 0)
+    for (int i = 0; i < made; i++)
+        close(buffers[i].fd);
+    return made;
+}
+
+/* What the last connection held is dropped and closed some time after its end; until then there is no room. */
+static int fill_holder(struct hostile *hostile, unsigned batches)
+{
+    const struct timespec a_moment = {.tv_nsec = 1000000};
+
+    if (holder.socket < 0) {
+        holder.count = 0;
+        holder.socket = wire_open(hostile->address);
+    }
+    if (holder.socket < 0)
         return -1;
     while (batches-- > 0 && holder.count < holder.most) {
-        if (hostile_buffers_create(holder.socket, buffers, BATCH, SMALL_BYTES, 0) < 0)
+        int made = create_held();
+        if (made < 0)
             return -1;
-        for (unsigned i = 0; i < BATCH; i++)
-            close(buffers[i].fd);
-        holder.count += BATCH;
+        holder.count += (unsigned)made;
+        if (made < (int)BATCH)
+            nanosleep(&a_moment, NULL);
     }
     return 0;
 }
 
 static int begin_disconnects(struct hostile *hostile)
 {
-    return fill_holder(hostile, holder.most / BATCH);
+    return fill_holder(hostile, BATCHES_TO_BEGIN);
 }
 
 static int step_disconnects(struct hostile *hostile)

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
@@ -49,7 +50,7 @@ static int prepare_pinner(unsigned i)
 {
     struct hostile_buffer buffer;
 
-    if (hostile_buffers_create(flood.line[i].socket, &buffer, 1, PAGE_BYTES, 0) < 0 || pin_page(buffer.fd) < 0)
+    if (hostile_buffers_create_all(flood.line[i].socket, &buffer, 1, PAGE_BYTES, 0) < 0 || pin_page(buffer.fd) < 0)
         return -1;
     const struct seal_request seal = {.id = buffer.id, .seals = SEALBUF_SEAL_WRITE};
     message_begin(&seals[i], SEALBUF_OP_SEAL);
@@ -96,26 +97,28 @@ const struct load load_of_pins = {
 #define MOST_BYTES       (8ULL << 30)
 #define MOST_BYTES_SMALL (256ULL << 20)
 #define MOST_PARTS       8u
-#define STEP_NS          5000000
+#define LOOKS            2000 /* 5 ms apart */
+#define LOOK_NS          5000000
 
 static struct {
     uint64_t bytes; /* of each buffer */
     int remover;    /* its buffers are removed one by one, */
     int leaver;     /* and this one's, when it disconnects */
     uint64_t ids[MOST_PARTS];
-    unsigned removable, left; /* buffers, and turns until it is all over */
-    struct timespec pause;
+    unsigned removable;    /* buffers that the remover still has */
+    struct timespec pause; /* between two steps, so that all of them fill a run */
 } full;
 
 static uint64_t available_memory(void)
 {
-    unsigned long long kib = 0;
+    static const char key[] = "MemAvailable:";
+    uint64_t kib = 0;
     char line[128];
     FILE *file = fopen("/proc/meminfo", "re");
 
     while (file && fgets(line, sizeof(line), file))
-        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
-            break;
+        if (strncmp(line, key, strlen(key)) == 0)
+            kib = strtoull(line + strlen(key), NULL, 10);
     if (file)
         fclose(file);
     return kib << 10;
@@ -140,7 +143,7 @@ static int make_full_buffers(int socket, unsigned count, uint64_t *ids)
     struct hostile_buffer buffer;
 
     for (unsigned i = 0; i < count; i++) {
-        if (hostile_buffers_create(socket, &buffer, 1, full.bytes, 0) < 0)
+        if (hostile_buffers_create_all(socket, &buffer, 1, full.bytes, 0) < 0)
             return -1;
         ids[i] = buffer.id;
         int r = fill_buffer(buffer.fd, full.bytes);
@@ -172,7 +175,6 @@ static int begin_closes(struct hostile *hostile)
     uint64_t unused[MOST_PARTS];
 
     full.removable = MOST_PARTS / 2;
-    full.left = MOST_PARTS;
     full.remover = wire_open(hostile->address);
     full.leaver = wire_open(hostile->address);
     if (full.remover < 0 || full.leaver < 0 || make_full_buffers(full.remover, full.removable, full.ids) < 0)
@@ -199,7 +201,7 @@ static int step_closes(struct hostile *hostile)
 /* Until the memory has been given back: it is not to be had twice. */
 static int rest_closes(struct hostile *hostile)
 {
-    const struct timespec a_moment = {.tv_nsec = STEP_NS};
+    const struct timespec a_moment = {.tv_nsec = LOOK_NS};
     struct stats_reply stats = {.jobs = 1};
 
     if (full.leaver >= 0)
@@ -208,7 +210,7 @@ static int rest_closes(struct hostile *hostile)
     while (full.removable > 0)
         if (hostile_buffers_remove(full.remover, &full.ids[--full.removable], 1) < 0)
             return -1;
-    for (unsigned i = 0; i < 2000 && (stats.jobs > 0 || stats.uid_buffers > 0); i++) {
+    for (unsigned i = 0; i < LOOKS && (stats.jobs > 0 || stats.uid_buffers > 0); i++) {
         nanosleep(&a_moment, NULL);
         if (hostile_stats(full.remover, &stats) < 0)
             return -1;

@@ -26,7 +26,7 @@ static int bind_names(struct hostile *hostile)
 
     names = hostile->small ? NAMES_SMALL : NAMES;
     snprintf(hostile->note, sizeof(hostile->note), "%u names", names);
-    if (socket < 0 || hostile_buffers_create(socket, &buffer, 1, 1, SEALBUF_SEALS_IMMUTABLE) < 0)
+    if (socket < 0 || hostile_buffers_create_all(socket, &buffer, 1, 1, SEALBUF_SEALS_IMMUTABLE) < 0)
         return -1;
     close(buffer.fd);
     return hostile_names_bind(socket, &buffer.id, 1, PREFIX, names);

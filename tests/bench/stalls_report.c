@@ -46,7 +46,7 @@ void stalls_print_table(const struct stalls *stalls, const struct stall_plan *pl
         printf("CPUs        the broker on CPU %d, the innocent client and the load on CPU %d\n", plan->broker_cpu,
                plan->cpu);
     printf("users       %s\n", plan->several_users ? "the broker, the innocent client and the load are three"
-                                                   : "all one: the bench is not root's, and cannot become others");
+                                                   : "one for all, since the bench cannot become others: the broker is fair to users, not to connections");
     printf("priority    %s\n",
            plan->realtime ? "real-time for the broker's loop and the innocent client: what else the machine does "
                             "does not count"
@@ -72,8 +72,8 @@ static void json_series(const char *key, const struct series *series)
 
 static void json_stall(const struct stall *stall)
 {
-    printf("{\"key\": \"%s\", \"unit\": \"%s\", \"rate\": %.1f, \"times\": %zu, ", stall->load->key, stall->load->unit,
-           stall->rate, stall->loaded.samples.count);
+    printf("{\"key\": \"%s\", \"size\": \"%s\", \"unit\": \"%s\", \"rate\": %.1f, \"times\": %zu, ", stall->load->key,
+           stall->note, stall->load->unit, stall->rate, stall->loaded.samples.count);
     json_series("quiet_ns", &stall->quiet);
     json_series("loaded_ns", &stall->loaded);
     json_series("bare_quiet_ns", &stall->bare_quiet);
@@ -82,18 +82,27 @@ static void json_stall(const struct stall *stall)
            stall_ratio(&stall->bare_quiet, &stall->bare_loaded));
 }
 
+static const char *yes_or_no(bool value)
+{
+    return value ? "true" : "false";
+}
+
 void stalls_print_json(const struct stalls *stalls, const struct stall_plan *plan)
 {
     const char *separator = "";
 
-    printf(",\n  \"broker_cpu\": %d,\n  \"stall_rounds\": %u,\n  \"stalls\": [", plan->broker_cpu, stalls->rounds);
+    printf(",\n  \"stalls\": {\n    \"broker_cpu\": %d,\n    \"together\": %s,\n    \"realtime\": %s,\n",
+           plan->broker_cpu, yes_or_no(plan->together), yes_or_no(plan->realtime));
+    printf(
+        "    \"several_users\": %s,\n    \"small\": %s,\n    \"rounds\": %u,\n    \"seconds\": %.3f,\n    \"loads\": [",
+        yes_or_no(plan->several_users), yes_or_no(plan->small), stalls->rounds, (double)stalls->took_ns / 1e9);
     for (unsigned i = 0; i < stalls->count; i++) {
         const struct stall *stall = &stalls->stall[i];
         if (!stall->wanted || stall->skipped)
             continue;
-        printf("%s\n    ", separator);
+        printf("%s\n      ", separator);
         json_stall(stall);
         separator = ",";
     }
-    printf("\n  ]");
+    printf("\n    ]\n  }");
 }

@@ -6,7 +6,7 @@
 #include "stalls.h"
 
 void stalls_print_table(const struct stalls *stalls, const struct stall_plan *plan);
-/* The members of an object. */
+/* One member of an object, behind others. */
 void stalls_print_json(const struct stalls *stalls, const struct stall_plan *plan);
 
 #endif
