@@ -146,7 +146,7 @@ static int pay(struct request *request, const struct target *target)
 int serve_get(struct request *request, const union request_record *record, union reply_record *out)
 {
     const struct get_request *in = &record->get;
-    struct target target;
+    struct target target = {0};
     char text[SEALS_TEXT_SIZE];
     int r = find_to_get(request, in, &target);
 
