@@ -66,7 +66,7 @@ def check_config(*_):
               {'socket': '/a b', 'socket-mode': '0640', 'idle-exit': '90000ms', 'log-level': 'notice',
                'sandbox': 'no'}, '[broker]')
         equal({k: found['limits'][k] for k in ('uid-bytes', 'buffer-size', 'names', 'uid-names')},
-              {'uid-bytes': str(3 << 20), 'buffer-size': str(3 << 20), 'names': '100', 'uid-names': '12'}, '[limits]')
+              {'uid-bytes': str(3 << 20), 'buffer-size': str(5 << 40), 'names': '100', 'uid-names': '12'}, '[limits]')
         equal((found['user 77'], found['user 1234']), ({'uid-bytes': str(5 << 40)}, {'uid-in-flight': '2048'}), 'users')
         equal([source[key] for key in (('broker', 'socket-mode'), ('limits', 'uid-names'), ('user 77', 'uid-bytes'),
                                        ('limits', 'names'), ('limits', 'buffer-size'), ('broker', 'admin-group'))],
