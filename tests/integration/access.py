@@ -91,9 +91,9 @@ def listing_tells_no_secrets(broker, _):
 
     def publish_many():
         with broker.connect() as client:
-            buffer = client.create(0)
-            os.close(buffer['fd'])
             for start in range(0, 5000, 200):
+                buffer = client.create(0)
+                os.close(buffer['fd'])
                 names = ['list/%04d' % i for i in range(start, start + 200)]
                 client.call(wire.PUBLISH, [{'id': buffer['id'], 'name': name,
                                             'mode': 0o604 if name in public else 0o600} for name in names]).close()

@@ -71,8 +71,9 @@ def gives_access(broker, _):
 def secret(broker, _):
     """Tokens are different every time, and none of them is in the log"""
     with broker.connect() as client:
-        make(client, b'x', 'tokens/secret')
-        tokens = [share(client, 'tokens/secret')['token'] for _ in range(200)]
+        for i in range(4):
+            make(client, b'x', 'tokens/secret%d' % i)
+        tokens = [share(client, 'tokens/secret%d' % (i % 4))['token'] for i in range(200)]
         equal(len({t[:8] for t in tokens}), 200, 'different handles')
         equal(len({t[8:] for t in tokens}), 200, 'different secrets')
         # 200 * 192 random bits: half of them are set, give or take ten standard deviations.
@@ -83,7 +84,8 @@ def secret(broker, _):
             client.get(token=bytes(24))
         with refused('TOKEN'):
             client.get(token=tokens[0][:23])
-        client.remove('tokens/secret')
+        for i in range(4):
+            client.remove('tokens/secret%d' % i)
     log = broker.log()
     for token in tokens:
         if token.hex() in log or token.hex()[16:] in log:
@@ -131,6 +133,25 @@ def not_used_by_what_is_too_big(broker, _):
                 client.get(token=each)
         with refused('NOT_FOUND'):
             client.get('tokens/big')
+
+
+@suite.test
+def of_one_buffer(broker, _):
+    """A buffer has 64 tokens and 256 names at most, so that none of its ends takes long"""
+    with broker.connect() as client:
+        buffer = make(client, b'x', 'tokens/0')
+        for _ in range(64):
+            share(client, 'tokens/0')
+        with refused('LIMIT'):
+            share(client, 'tokens/0')
+        client.one(wire.REVOKE, name='tokens/0')
+        share(client, 'tokens/0')
+        for i in range(1, 256):
+            client.publish(buffer['id'], 'tokens/%d' % i)
+        with refused('LIMIT'):
+            client.publish(buffer['id'], 'tokens/256')
+        client.publish(buffer['id'], 'tokens/0', flags=wire.PUBLISH_REPLACE)
+        client.remove(id=buffer['id'])
 
 
 @suite.test
