@@ -11,6 +11,7 @@
 #include "aside.h"
 #include "cleanup.h"
 #include "dispatch.h"
+#include "errors.h"
 #include "flight.h"
 #include "log.h"
 #include "packet.h"
@@ -307,7 +308,7 @@ static enum verdict read_message(struct peer *peer, bool *there)
             return GO_ON;
         if (r != -ECONNRESET)
             log_client(LOG_WARNING, &peer->who, "cannot receive: %s", strerror(-r));
-        peer->was_reset = r == -ECONNRESET;
+        peer->was_reset |= r == -ECONNRESET;
         return END;
     }
 }
@@ -433,12 +434,8 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
 
 static int admit(struct broker *broker, const struct credentials *who, struct limit_met *met)
 {
-    if (broker->stopping)
-        return SEALBUF_ERR_STOPPING;
-    if (reaper_patience(&broker->reaper, who->uid) == PATIENCE_GONE) {
-        *met = (struct limit_met){.kind = LIMIT_ELSEWHERE, .key = "foreign descriptors", .value = FOREIGN_AT_MOST};
-        return SEALBUF_ERR_LIMIT;
-    }
+    if (reaper_patience(&broker->reaper, who->uid) == PATIENCE_GONE)
+        return SEALBUF_ERR_TABLE_FULL;
     return quota_charge(&broker->quota, who->uid, RESOURCE_CONNECTIONS, 1, met);
 }
 
@@ -448,8 +445,8 @@ static void turn_away(const struct credentials *who, int socket, int error, cons
     size_t length = dispatch_refusal(message, sizeof(message), SEALBUF_OP_HELLO, 0, error, met);
 
     packet_send(socket, message, length, NULL, 0);
-    log_client(LOG_NOTICE, who, "not admitted: %s%s", met->key ? "it is at the limit " : "no memory",
-               met->key ? met->key : "");
+    log_client(LOG_NOTICE, who, "not admitted: %s%s", error == SEALBUF_ERR_LIMIT ? "it is at the limit " : "",
+               error == SEALBUF_ERR_LIMIT ? met->key : error_entry((uint32_t)error)->cause);
 }
 
 /* How much may be unread. A send buffer that is small by the system's settings leaves what it can. */
