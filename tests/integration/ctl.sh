@@ -655,8 +655,8 @@ test_exec() {
     expect 126 "exec: a command that cannot be run is 126" "$ctl" exec file/1 -- "$work/1"
     says err "'$work/1': Permission denied; " "... and named"
     expect 126 "exec: a folder cannot be run" "$ctl" exec file/1 -- "$work"
-    expect 127 "exec: a command that is in no folder of \$PATH" env PATH="$work/nowhere::$work" "$ctl" exec file/1 -- missing
-    expect 126 "exec: a file that is in a folder of \$PATH, and no program" env PATH="$work/nowhere:$work" "$ctl" exec file/1 -- 1
+    expect 127 "exec: a command that is in no folder of \$PATH" env PATH="$work/nowhere::$work:$PATH" "$ctl" exec file/1 -- no-such-command
+    expect 126 "exec: a file that is in a folder of \$PATH, and no program" env PATH="$work/nowhere:$work:$PATH" "$ctl" exec file/1 -- 1
     expect 127 "exec: a command without a name" "$ctl" exec file/1 -- ''
     expect 0 "exec: without a \$PATH" env -u PATH "$ctl" exec file/1 -- cat {}
     check "a name that hands over" "$ctl" put handed --take "$work/1"
