@@ -4,11 +4,12 @@ import os
 import time
 
 import sealbuf_wire as wire
+from configuring import Folder
 from testbed import Suite, eventually, equal, fetch, in_child, make, need_root, refused
 
 # Of nobody else's, also where several runs of the tests share a machine.
 MINE = 100000 + os.getpid() % 30000 * 10
-OTHER = MINE + 1
+OTHER, ADMINISTRATOR = MINE + 1, MINE + 2
 
 suite = Suite()
 
@@ -217,6 +218,43 @@ def revoking(broker, _):
 
 
 @suite.test
+def revoking_for_others(broker, _):
+    """A token that somebody else has made is revoked by the owner of the buffer and by administrators"""
+    need_root()
+    as_user(broker, MINE, lambda client: make(client, b'x', 'tokens/others')['id'])
+    with broker.connect() as root:
+        tokens = [share(root, 'tokens/others', owner=MINE)['token'] for _ in range(4)]
+
+        def good():
+            found = []
+            for token in tokens:
+                try:
+                    found.append(redeem(root, token) == b'x')
+                except wire.Refused as error:
+                    equal(error.name, 'TOKEN', 'error')
+                    found.append(False)
+            return found
+
+        def refused_to(client):
+            for values in ({'token': tokens[0]}, {'name': 'tokens/others', 'owner': MINE}):
+                with refused('DENIED'):
+                    client.one(wire.REVOKE, **values)
+
+        def revoke(**values):
+            return lambda client: client.one(wire.REVOKE, **values)['status']
+
+        as_user(broker, OTHER, refused_to)
+        equal(good(), [True] * 4, 'after a stranger')
+        equal(as_user(broker, MINE, revoke(token=tokens[0])), 0, 'status of the owner')
+        equal(good(), [False, True, True, True], 'after the owner')
+        equal(as_user(broker, ADMINISTRATOR, revoke(token=tokens[1])), 0, 'status of an administrator')
+        equal(good(), [False, False, True, True], 'after an administrator')
+        equal(as_user(broker, ADMINISTRATOR, revoke(name='tokens/others', owner=MINE)), 0, 'status of all of them')
+        equal(good(), [False] * 4, 'after an administrator has revoked all')
+        root.remove('tokens/others', owner=MINE)
+
+
+@suite.test
 def gone_with_the_buffer(broker, bystander):
     """A token ends with its buffer: removed, replaced, or never published"""
     with broker.connect() as client, broker.connect() as other:
@@ -251,4 +289,6 @@ def writable(broker, _):
         client.remove('tokens/writable')
 
 
-suite.main()
+with Folder() as folder:
+    suite.arguments += '--config', folder.write('conf', '[broker]\nadmin-group = %d\n' % ADMINISTRATOR)
+    suite.main()
