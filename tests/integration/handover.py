@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Hand-over: a name or a token whose first getter takes the buffer out of the broker."""
 import os
+import select
 import signal
 import socket
+import sys
 
 import sealbuf_wire as wire
 from testbed import Suite, eventually, equal, fetch, in_child, make, need_root, process, refused
@@ -138,6 +140,27 @@ def not_read(broker, _):
             eventually(lambda: client.list(prefix='take/') != [], what='it is back after ' + how)
             equal(fetch(client, 'take/unread')[1], b'precious', 'content')
             eventually(lambda: client.list(prefix='take/') == [], what='it is gone')
+
+
+@suite.test
+def peeked(broker, bystander):
+    """A taker of another user that looks at its reply without reading it, and dies, has taken it: nobody else gets it"""
+    need_root()
+
+    def taker():
+        racer = broker.connect()
+        racer.start(wire.GET, [{'name': 'take/peek', 'owner': 0}])
+        eventually(lambda: select.select([racer.socket], [], [], 0)[0], what='the reply')
+        _, control, _, _ = racer.socket.recvmsg(65536, socket.CMSG_SPACE(4), socket.MSG_PEEK | socket.MSG_CMSG_CLOEXEC)
+        (_, _, content), = control
+        return os.pread(int.from_bytes(content[:4], sys.byteorder), 7, 0)
+
+    with broker.connect() as client:
+        publish(client, b'nothing', 'take/peek', mode=0o644)
+        equal(in_child(taker, OTHER, OTHER), b'nothing', 'what it has seen')
+        eventually(lambda: bystander.accounts()['buffers'] == 0, what='the buffer is gone')
+        with refused('NOT_FOUND'):
+            client.get('take/peek')
 
 
 @suite.test
