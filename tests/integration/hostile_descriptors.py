@@ -252,6 +252,19 @@ def table_full(broker, bystander):
 
 
 @suite.test
+def shortage_is_no_answer(broker, _):
+    """what cannot be found out of a client with a full table is TABLE_FULL, and is found out when there is room"""
+    with broker.connect() as client:
+        limit = broker.limit_descriptors(broker.descriptors() + 1)  # for the buffer, but not to look who asks
+        try:
+            with refused('TABLE_FULL'):
+                client.create(10, flags=wire.CREATE_EXECUTABLE)
+        finally:
+            broker.limit_descriptors(limit)
+        os.close(client.create(10, flags=wire.CREATE_EXECUTABLE)['fd'])
+
+
+@suite.test
 def accept_pauses(broker, bystander):
     """with a full table new connections wait, without use of CPU, and are served when there is room
 
