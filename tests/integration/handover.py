@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """Hand-over: a name or a token whose first getter takes the buffer out of the broker."""
-import contextlib
 import os
 import select
 import signal
@@ -210,16 +209,6 @@ def pipelined(broker, _):
             client.remove('take/%d' % i)
 
 
-@contextlib.contextmanager
-def stopped(broker):
-    """What is sent in the block is all there when the broker looks."""
-    os.kill(broker.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(broker.pid, signal.SIGCONT)
-
-
 @suite.test
 def one_request_at_a_time(broker, bystander):
     """Whoever takes by two requests at once, reads the first reply and goes, has taken the first buffer only"""
@@ -229,11 +218,11 @@ def one_request_at_a_time(broker, bystander):
                 publish(client, b'x', name)
             connections = bystander.accounts()['connections']
             with broker.connect() as taker:
-                with stopped(broker):  # so many that the broker then reads several messages in one turn
+                with broker.stopped():  # so many that the broker then reads several messages in one turn
                     serials = [taker.start(wire.PING) for _ in range(46)]
                 for serial in serials:
                     taker.finish(serial).close()
-                with stopped(broker):
+                with broker.stopped():
                     serials = [taker.start(wire.GET, [{'name': name}]) for name in ('take/1', 'take/2')]
                 taker.finish(serials[0]).close()
             ended(bystander, connections)

@@ -92,7 +92,8 @@ def list_names(broker, _):
         page, records = client.list_page(limit=1000)
         equal((page['more'], len(records) > 100), (1, True), 'a full page')
         equal(records[0]['metadata'] + bytes(records[0]['descriptors']), b'', 'no metadata, no descriptors')
-        client.remove(id=buffer['id'])
+        for number in {record['id'] for record in client.list()}:
+            client.remove(id=number)
 
 
 @suite.test

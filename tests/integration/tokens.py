@@ -255,6 +255,37 @@ def revoking_for_others(broker, _):
 
 
 @suite.test
+def who_may_revoke(broker, _):
+    """The buffer's owner, and root, revoke what another one has made; nobody else does"""
+    need_root()
+
+    def publish(client):
+        make(client, b'x', 'tokens/revoke', mode=0o666)
+        return share(client, 'tokens/revoke')['token']
+
+    def stranger(client):
+        for token in tokens:
+            with refused('DENIED'):
+                client.one(wire.REVOKE, token=token)
+        with refused('DENIED'):
+            client.one(wire.REVOKE, name='tokens/revoke', owner=MINE)
+
+    with broker.connect() as root:
+        of_owner = as_user(broker, MINE, publish)
+        of_root = share(root, 'tokens/revoke', owner=MINE)['token']
+        tokens = (of_owner, of_root)
+        as_user(broker, OTHER, stranger)
+        for token in tokens:
+            equal(redeem(root, token), b'x', 'content')
+        as_user(broker, MINE, lambda client: client.one(wire.REVOKE, token=of_root))
+        root.one(wire.REVOKE, token=of_owner)
+        for token in tokens:
+            with refused('TOKEN'):
+                root.get(token=token)
+        root.remove('tokens/revoke', owner=MINE)
+
+
+@suite.test
 def gone_with_the_buffer(broker, bystander):
     """A token ends with its buffer: removed, replaced, or never published"""
     with broker.connect() as client, broker.connect() as other:
