@@ -87,9 +87,10 @@ def groups(broker, _):
         with broker.connect() as client:
             buffer = client.create(1)
             os.close(buffer['fd'])
-            records = [{'id': buffer['id'], 'name': 'groups/%d' % i, 'mode': 0o640, **values} for i, values in enumerate((
-                {'group': group, 'flags': wire.PUBLISH_GROUP}, {'group': STAFF, 'flags': wire.PUBLISH_GROUP},
-                {'group': STAFF}, {}))]
+            wanted = ({'group': group, 'flags': wire.PUBLISH_GROUP}, {'group': STAFF, 'flags': wire.PUBLISH_GROUP},
+                      {'group': STAFF}, {})
+            records = [{'id': buffer['id'], 'name': 'groups/%d' % i, 'mode': 0o640, **values}
+                       for i, values in enumerate(wanted)]
             with client.call(wire.PUBLISH, records) as message:
                 batch = [wire.NAME_OF.get(record['status'], 'OK') for record in message.records]
             with refused('FLAGS'):
