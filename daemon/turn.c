@@ -15,6 +15,8 @@
 #define ALONE_AFTER_NS 20000000u
 /* Whoever is alone, but has more connections than this, waits in the queue all the same: somebody may come. */
 #define CONNECTIONS_ALONE 4
+/* From so many events at once on, those of other than the first connections of a uid wait in the queue. */
+#define CROWD 16
 
 /* Of so many uids that wait, the least busy one is next. */
 #define LOOK_AT 8
@@ -56,11 +58,21 @@ static bool may_be_served(struct broker *broker, const struct account *account, 
            is_alone(turns, account, now);
 }
 
+/*
+ * Where very many ask at once, each pass of the loop hears of all of them again. Those that are in the queue it does
+ * not watch.
+ */
+static bool crowded(const struct peer *peer)
+{
+    return event_get_priority(&peer->readable) != PRIORITY_FEW &&
+           event_base_get_num_events(peer->broker->loop, EVENT_BASE_COUNT_ACTIVE) > CROWD;
+}
+
 bool turn_begin_at_once(struct peer *peer)
 {
     uint64_t now = clock_monotonic_ns();
 
-    if (peer->waits || !may_be_served(peer->broker, peer->account, now))
+    if (peer->waits || crowded(peer) || !may_be_served(peer->broker, peer->account, now))
         return false;
     begin(peer->broker, peer->account, now);
     return true;
@@ -146,6 +158,7 @@ static void on_next(evutil_socket_t fd, short what, void *argument)
     begin(broker, account, now);
     peer_take_turn(peer);
     turn_end(broker, uid);
+    event_base_loopcontinue(broker->loop); /* now it looks who else has come */
 }
 
 int turn_priority(const struct peer *peer)

@@ -38,7 +38,7 @@ struct turns {
  * the other connections too, for so long at a time.
  */
 enum { PRIORITY_FEW, PRIORITY_OTHER, PRIORITIES };
-#define OTHERS_AT_ONCE_US 10
+#define OTHERS_AT_ONCE_US 100
 
 void turns_init(struct broker *broker);
 int turn_priority(const struct peer *peer);
