@@ -44,6 +44,7 @@ struct stalls {
     struct stall *stall;
     unsigned count;
     unsigned rounds, run;
+    unsigned repeated; /* rounds that were spoilt, and taken once more */
     uint64_t took_ns;
 };
 

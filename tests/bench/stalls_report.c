@@ -45,14 +45,19 @@ void stalls_print_table(const struct stalls *stalls, const struct stall_plan *pl
     else
         printf("CPUs        the broker on CPU %d, the innocent client and the load on CPU %d\n", plan->broker_cpu,
                plan->cpu);
-    printf("users       %s\n", plan->several_users ? "the broker, the innocent client and the load are three"
-                                                   : "one for all, since the bench cannot become others: the broker is fair to users, not to connections");
+    printf("users       %s\n",
+           plan->several_users
+               ? "the broker, the innocent client and the load are three"
+               : "one for all, since the bench cannot become others: the broker is fair to users, not to connections");
     printf("priority    %s\n",
            plan->realtime ? "real-time for the broker's loop and the innocent client: what else the machine does "
                             "does not count"
                           : "normal; the load's is SCHED_IDLE: what else the machine does counts");
     printf("rounds      %u of %u pings in quiet and %u under the load; p99 is the median of the rounds'\n",
            stalls->rounds, stalls->run, stalls->run);
+    if (stalls->repeated)
+        printf("            %u more were not counted, since the hypervisor took a CPU away meanwhile\n",
+               stalls->repeated);
     printf("took        %.1f s\n\n", (double)stalls->took_ns / 1e9);
     printf("%-50s %7s %7s %8s %8s  %7s %7s %8s %8s  %6s %-4s %6s\n", "", "quiet", "quiet", "quiet", "quiet", "loaded",
            "loaded", "loaded", "loaded", "p99", "", "bare");
@@ -93,9 +98,10 @@ void stalls_print_json(const struct stalls *stalls, const struct stall_plan *pla
 
     printf(",\n  \"stalls\": {\n    \"broker_cpu\": %d,\n    \"together\": %s,\n    \"realtime\": %s,\n",
            plan->broker_cpu, yes_or_no(plan->together), yes_or_no(plan->realtime));
-    printf(
-        "    \"several_users\": %s,\n    \"small\": %s,\n    \"rounds\": %u,\n    \"seconds\": %.3f,\n    \"loads\": [",
-        yes_or_no(plan->several_users), yes_or_no(plan->small), stalls->rounds, (double)stalls->took_ns / 1e9);
+    printf("    \"several_users\": %s,\n    \"small\": %s,\n    \"rounds\": %u,\n    \"repeated\": %u,\n    "
+           "\"seconds\": %.3f,\n    \"loads\": [",
+           yes_or_no(plan->several_users), yes_or_no(plan->small), stalls->rounds, stalls->repeated,
+           (double)stalls->took_ns / 1e9);
     for (unsigned i = 0; i < stalls->count; i++) {
         const struct stall *stall = &stalls->stall[i];
         if (!stall->wanted || stall->skipped)
