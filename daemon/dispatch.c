@@ -18,6 +18,7 @@
 #include "sealing.h"
 #include "serve.h"
 #include "text.h"
+#include "token.h"
 
 /* Between two looks at the clock. */
 #define CLOSE_AT_ONCE 16u
@@ -130,6 +131,7 @@ static void serve_record(struct request *request, const union request_record *in
 
     memset(&out, 0, sizeof(out));
     request->claim = NULL;
+    request->redeemed = NULL;
     int status = handlers[operation->opcode].record(request, in, &out);
     set_status(request, &out, status);
     request->reply.room = SEALBUF_MAX_MESSAGE - left * RECORD_AT_LEAST;
@@ -140,6 +142,8 @@ static void serve_record(struct request *request, const union request_record *in
             claim_undo(request->claim);
         set_status(request, &out, status);
         record_encode(operation->reply, &request->reply, &out);
+    } else if (request->redeemed) {
+        token_use(request->redeemed);
     }
     request->replies++;
     request->broker->counters.refused += status != 0;

@@ -73,6 +73,7 @@ struct request {
     bool done;                                    /* not even that */
     struct place place;                           /* of a LIST */
     struct claim *claim;                          /* that the record in hand has made */
+    struct token *redeemed;                       /* that it has used, if it fits into the reply */
     uint8_t token[SEALBUF_TOKEN_SIZE];            /* that it has made */
     char sentence[SEALBUF_MAX_TEXT];              /* why the record in hand is refused */
 };

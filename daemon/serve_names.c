@@ -139,15 +139,14 @@ static int pay(struct request *request, const struct target *target)
         request->claim = claim_make(request->peer, target->buffer, target->name, owner);
         return request->claim ? 0 : refuse(request, SEALBUF_ERR_MEMORY, "%s", "");
     }
-    if (token)
-        token_use(token);
+    request->redeemed = token; /* it costs a use once the record is in the reply */
     return 0;
 }
 
 int serve_get(struct request *request, const union request_record *record, union reply_record *out)
 {
     const struct get_request *in = &record->get;
-    struct target target;
+    struct target target = {0};
     char text[SEALS_TEXT_SIZE];
     int r = find_to_get(request, in, &target);
 

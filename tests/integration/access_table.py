@@ -4,8 +4,8 @@
 
 The creator is alice. She publishes buffers from a process of hers; "same uid" is another process of hers, "group
 member" somebody whose supplementary group is that of her process, "other" somebody else, "root" uid 0. The broker has a
-uid of its own, as the system's has. Everybody has his descriptors from the broker, and does with them what he can by the
-kernel's own means.
+uid of its own, as the system's has. Everybody has his descriptors from the broker, and does with them what he can by
+the kernel's own means.
 
     access_table.py --print        prints the tables as docs/security.md has them
 """
@@ -25,8 +25,8 @@ from testbed import Suite, access_mode_of, equal, in_child, need_root
 #   get, get rw       GET, and GET with WRITABLE
 #   seal              SEAL, of a seal that is not there yet
 #   publish           PUBLISH of alice's buffer under another name
-#   replace           PUBLISH with REPLACE of a buffer of one's own, under alice's name for hers. `apart`: it is published,
-#                     but in a namespace of one's own, and alice's name means what it meant
+#   replace           PUBLISH with REPLACE of a buffer of one's own, under alice's name for hers. `apart`: it is
+#                     published in a namespace of one's own, and alice's name means what it meant
 #   list              LIST of alice's names. `unseen`: the name is not among them
 BROKER = '''
     who           mode              get     get rw  stat    list    seal    publish  share   replace  remove
@@ -105,7 +105,7 @@ def name_of(cell):
     return '/'.join(re.sub('[^a-z0-9]', '', part) for part in cell)
 
 
-# ---- What alice does --------------------------------------------------------------------------------------------------
+# ---- What alice does -------------------------------------------------------------------------------------------------
 
 def make_buffer(client, kind, seals):
     """Its id; of the seals at birth only those that are wanted, and EXEC."""
@@ -212,7 +212,7 @@ def ask_kernel(client, name, flags, operation):
         os.close(fd)
 
 
-# ---- Walking through the tables ---------------------------------------------------------------------------------------
+# ---- Walking through the tables --------------------------------------------------------------------------------------
 
 def perform(broker, who, cells, act):
     """Alice makes the buffers; who acts on each, by act(client, cell, name, id). {cell: what it returned}."""
@@ -308,7 +308,7 @@ def check_descriptor_row(broker, row):
         check_kernel(broker, who, KINDS, [row['seals']], flags, parse(DESCRIPTOR)[0][2:], row)
 
 
-# ---- The tests: a row each ---------------------------------------------------------------------------------------------
+# ---- The tests: a row each -------------------------------------------------------------------------------------------
 
 def add_row(table, columns, row, check):
     def test(broker, _):

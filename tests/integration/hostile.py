@@ -321,7 +321,7 @@ def values_out_of_reach(broker, _):
 
 @suite.test
 def flood(*_):
-    """clients that give reason for many log lines get 50 at once, and then 5 a second; how many were left out is told"""
+    """clients that cause many log lines get 50 at once, and then 5 a second; how many were left out is told"""
     def lines():
         return re.findall(r'peer pid \d+ uid \d+: dropped: ', broker.log())
 

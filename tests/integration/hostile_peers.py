@@ -140,8 +140,8 @@ def in_flight_of_one_uid(*_):
 def silent(*_):
     """connections that say nothing, or no more than half, are closed after a while; others are admitted meanwhile
 
-    Against half messages and silent connections that hold all slots: CVE-2014-3637, CVE-2014-3639. Whoever has said HELLO
-    may be silent for as long as he likes: there is no heartbeat that kills the slow (iceoryx #999).
+    Against half messages and silent connections that hold all slots: CVE-2014-3637, CVE-2014-3639. Whoever has said
+    HELLO may be silent for as long as he likes: there is no heartbeat that kills the slow (iceoryx #999).
     """
     with Broker('--limit', 'connections=100') as broker, broker.connect() as quiet:
         bystander = Bystander(broker)

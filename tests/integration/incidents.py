@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The table of incidents in docs/security.md: each has tests, these are there, and name it in a comment or docstring."""
+"""The incidents in docs/security.md: each has tests, which are there, and name it in a comment or docstring."""
 import os
 import re
 import sys

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""What the kernel does with buffers, which code and documents count on: where one of these fails, they are wrong there."""
+"""What the kernel does with buffers, as code and documents count on: where one of these fails, they are wrong."""
 import array
 import contextlib
 import ctypes
@@ -88,11 +88,11 @@ def buffer_of(broker, **values):
             yield buffer
 
 
-# ---- Seals -------------------------------------------------------------------------------------------------------------
+# ---- Seals -----------------------------------------------------------------------------------------------------------
 
 @suite.test
 def what_keeps_write_away(broker, _):
-    """WRITE is EBUSY while a shared mapping of a read-write descriptor lives, be it for reading only; no other one matters"""
+    """WRITE is EBUSY while a shared mapping of a read-write descriptor lives, also a read-only one; no other counts"""
     with buffer_of(broker) as buffer:
         for fd, protection, flags, keeps_away in (
                 (buffer.fd, WRITABLE, mmap.MAP_SHARED, True), (buffer.fd, READ, mmap.MAP_SHARED, True),
@@ -109,7 +109,7 @@ def what_keeps_write_away(broker, _):
 
 @suite.test
 def what_future_write_leaves(broker, _):
-    """with FUTURE_WRITE existing mappings write on, through fork, mprotect and mremap; new ones, write and holes are EPERM"""
+    """with FUTURE_WRITE existing mappings write on, through fork, mprotect and mremap; new ones and write are EPERM"""
     with buffer_of(broker, size=2 * PAGE) as buffer:
         old = buffer.map(buffer.fd, WRITABLE)
         before = buffer.map(buffer.fd, READ)  # for reading, but of a read-write descriptor
@@ -189,7 +189,7 @@ def sealed_content_moves(broker, _):
         equal(os.pread(buffer.reader, PAGE, 0), content, 'content of the buffer')
 
 
-# ---- Descriptors -------------------------------------------------------------------------------------------------------
+# ---- Descriptors -----------------------------------------------------------------------------------------------------
 
 @suite.test
 def what_writers_share(broker, _):
@@ -219,7 +219,7 @@ def cannot_be_polled(broker, _):
         epoll.register(buffer.fd, select.EPOLLIN)
 
 
-# ---- Passing them ------------------------------------------------------------------------------------------------------
+# ---- Passing them ----------------------------------------------------------------------------------------------------
 
 def received_fds(message):
     fds = array.array('i')
@@ -266,7 +266,7 @@ def unread_bytes(sock):
 
 @suite.test
 def what_was_read_is_told(*_):
-    """SIOCOUTQ tells when what was sent has been read, and ECONNRESET that a socket was closed with something unread in it"""
+    """SIOCOUTQ tells when what was sent has been read, ECONNRESET that a socket was closed with something unread"""
     for read in (True, False):
         here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with here, there, open('/dev/null', 'rb') as null:

@@ -113,7 +113,7 @@ def holders(broker, count):
         yield [stack.enter_context(contextlib.closing(Holder(broker, uid))) for uid in UIDS[:count]]
 
 
-# ---- The rule of fair shares ------------------------------------------------------------------------------------------
+# ---- The rule of fair shares -----------------------------------------------------------------------------------------
 
 # With a limit of 60 for all, what uids get that one after the other take as much as they can: the n-th one may have the
 # part 1/(n + 1) of what those before it have left, rounded down, but 1 at least.
@@ -190,7 +190,7 @@ def works(client, uid, rounds=20):
 
 @suite.test
 def one_to_the_brim(*_):
-    """one uid takes all that it may of everything, over many connections; another one works on, and so does a newcomer"""
+    """one uid takes all that it may of everything, over many connections; others work on, and so does a newcomer"""
     need_root()
     few = {'bytes': 6000, 'buffers': 60, 'names': 60, 'metadata': 6000, 'tokens': 60, 'connections': 60}
     with broker_with(**few) as broker, holders(broker, 3) as (greedy, other, late):
@@ -221,7 +221,7 @@ def one_to_the_brim(*_):
 
 @suite.test
 def ten_uids(*_):
-    """ten uids, all of which take what they may of buffers, names and connections at once, round by round: all can work"""
+    """ten uids take what they may of buffers and names, round by round: none gets much more, and all can work"""
     need_root()
     with broker_with(buffers=100, names=100, connections=100, tokens=100) as broker, holders(broker, 10) as uids:
         for holder in uids:
@@ -283,7 +283,7 @@ def who_has_no_share(*_):
                 equal(holder.take_all('buffers')[0], 7, 'buffers of uid %d' % uid)
 
 
-# ---- What one is told --------------------------------------------------------------------------------------------------
+# ---- What one is told ------------------------------------------------------------------------------------------------
 
 @suite.test
 def sentences(*_):
@@ -410,7 +410,7 @@ def accounts(*_):
 
 @suite.test
 def accounts_of_all(*_):
-    """the accounts of all, and the sums in STATS, are for root and the broker's own uid, page by page, with the sums last"""
+    """the accounts of all, page by page, and the sums, in STATS too, are for root and the broker's own uid alone"""
     need_root()
     with Broker(*limits(connections=1000), uid=BROKER_UID) as broker, contextlib.ExitStack() as stack:
         # Three hundred uids: more than fit on a page.
@@ -450,7 +450,7 @@ def accounts_of_all(*_):
         equal(stats['connections_limit'], 1000, 'limit')
 
 
-# ---- What is charged ---------------------------------------------------------------------------------------------------
+# ---- What is charged -------------------------------------------------------------------------------------------------
 
 @suite.test
 def growth(*_):

@@ -85,7 +85,7 @@ def serving(path):
 
 @suite.test
 def what_is_no_socket_stays(*_):
-    """a file, a folder, a pipe or a symbolic link at the address is left alone, and the broker says why it does not start"""
+    """a file, folder, pipe or symbolic link at the address is left alone, and the broker says why it does not start"""
     def put_file(path):
         with open(path, 'wb') as file:
             file.write(b'precious')
@@ -128,7 +128,7 @@ def lock_is_no_link(*_):
 
 @suite.test
 def one_of_many(*_):
-    """of many brokers that are started at once for one address, one serves, also where a killed one has left its socket"""
+    """of many brokers that are started at once for one address, one serves, also beside what a killed one has left"""
     with folder() as (path, start):
         for round_ in range(6):
             brokers = [start() for _ in range(8)]

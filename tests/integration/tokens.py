@@ -112,6 +112,28 @@ def uses(broker, _):
 
 
 @suite.test
+def not_used_by_what_is_too_big(broker, _):
+    """A GET whose record no longer fits into the reply uses up no token, and takes nothing"""
+    with broker.connect() as client:
+        buffer = client.create(5, metadata=b'k=' + b'v' * 4093 + b'\0')
+        os.close(buffer['fd'])
+        client.publish(buffer['id'], 'tokens/big')
+        token, taking = (share(client, 'tokens/big', **values)['token']
+                         for values in ({'uses': 1}, {'flags': wire.SHARE_TAKE}))
+        for each in (token, taking):
+            records = [{'name': 'tokens/big', 'flags': wire.GET_DETAILS}] * 15
+            records.append({'token': each, 'flags': wire.GET_DETAILS})
+            with client.call(wire.GET, records) as message:
+                equal([wire.NAME_OF.get(record['status'], 'OK') for record in message.records],
+                      ['OK'] * 15 + ['TOO_BIG'], 'statuses')
+            equal(redeem(client, each), bytes(5), 'content')
+            with refused('TOKEN'):
+                client.get(token=each)
+        with refused('NOT_FOUND'):
+            client.get('tokens/big')
+
+
+@suite.test
 def race(broker, _):
     """Of 100 clients that redeem a token for one use at once, one gets the buffer"""
     with broker.connect() as client:
