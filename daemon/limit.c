@@ -18,7 +18,7 @@
      for_uid},
 
 const struct limit_key limit_keys[] = {
-    {"buffer-size", offsetof(struct limits, buffer_size), "bytes in one buffer", "uid-bytes"},
+    {"buffer-size", offsetof(struct limits, buffer_size), "bytes in one buffer", "the greatest uid-bytes"},
     COUNTED(ALL_KEY) COUNTED(UID_KEY)};
 const size_t limit_key_count = sizeof(limit_keys) / sizeof(limit_keys[0]);
 
@@ -80,8 +80,17 @@ static int settle_descriptors(struct limits *limits, uint64_t table, char *cause
     settle(&limits->all[RESOURCE_IN_FLIGHT], table / 4 * 3); /* the kernel's is the table, for all processes of a uid */
     uint64_t queued = limits->all[RESOURCE_QUEUED], connections = limits->all[RESOURCE_CONNECTIONS];
     uint64_t left = queued < usable && connections < usable - queued ? usable - queued - connections : 0;
-    settle(&limits->all[RESOURCE_BUFFERS], left);
-    if (limits->all[RESOURCE_BUFFERS] <= left)
+    if (limits->all[RESOURCE_IN_FLIGHT] > table) {
+        snprintf(
+            cause, room,
+            "the limit in-flight=%llu is more than the kernel allows a user, which is RLIMIT_NOFILE %llu; lower it, or "
+            "raise that (LimitNOFILE=, ulimit -n)",
+            (unsigned long long)limits->all[RESOURCE_IN_FLIGHT], (unsigned long long)table);
+        return -ERANGE;
+    }
+    if (left)
+        settle(&limits->all[RESOURCE_BUFFERS], left);
+    if (left && limits->all[RESOURCE_BUFFERS] <= left)
         return 0;
     snprintf(cause, room,
              "the limits connections=%llu, buffers=%llu and queued-descriptors=%llu need more descriptors than "
@@ -91,6 +100,16 @@ static int settle_descriptors(struct limits *limits, uint64_t table, char *cause
     return -ERANGE;
 }
 
+static uint64_t greatest_uid_bytes(const struct limits *limits)
+{
+    uint64_t greatest = limits->uid[RESOURCE_BYTES];
+
+    for (size_t i = 0; i < limits->exception_count; i++)
+        if (limits->exceptions[i].uid_limit[RESOURCE_BYTES] > greatest)
+            greatest = limits->exceptions[i].uid_limit[RESOURCE_BYTES];
+    return greatest;
+}
+
 /* Memory is no descriptor: sparse buffers cost nothing, and whoever touches a page pays for it. A start, not a law. */
 static void settle_memory(struct limits *limits)
 {
@@ -98,7 +117,7 @@ static void settle_memory(struct limits *limits)
 
     settle(&limits->all[RESOURCE_BYTES], memory * 2);
     settle(&limits->uid[RESOURCE_BYTES], limits->all[RESOURCE_BYTES] / 2);
-    settle(&limits->buffer_size, limits->uid[RESOURCE_BYTES]);
+    settle(&limits->buffer_size, greatest_uid_bytes(limits));
     settle(&limits->all[RESOURCE_METADATA], least(memory / 64, 256u << 20));
 }
 

@@ -11,6 +11,7 @@
 #include "aside.h"
 #include "cleanup.h"
 #include "dispatch.h"
+#include "errors.h"
 #include "flight.h"
 #include "log.h"
 #include "packet.h"
@@ -435,10 +436,8 @@ static int admit(struct broker *broker, const struct credentials *who, struct li
 {
     if (broker->stopping)
         return SEALBUF_ERR_STOPPING;
-    if (reaper_patience(&broker->reaper, who->uid) == PATIENCE_GONE) {
-        *met = (struct limit_met){.kind = LIMIT_ELSEWHERE, .key = "foreign descriptors", .value = FOREIGN_AT_MOST};
-        return SEALBUF_ERR_LIMIT;
-    }
+    if (reaper_patience(&broker->reaper, who->uid) == PATIENCE_GONE)
+        return SEALBUF_ERR_TABLE_FULL;
     return quota_charge(&broker->quota, who->uid, RESOURCE_CONNECTIONS, 1, met);
 }
 
@@ -448,8 +447,8 @@ static void turn_away(const struct credentials *who, int socket, int error, cons
     size_t length = dispatch_refusal(message, sizeof(message), SEALBUF_OP_HELLO, 0, error, met);
 
     packet_send(socket, message, length, NULL, 0);
-    log_client(LOG_NOTICE, who, "not admitted: %s%s", met->key ? "it is at the limit " : "no memory",
-               met->key ? met->key : "");
+    log_client(LOG_NOTICE, who, "not admitted: %s%s", error == SEALBUF_ERR_LIMIT ? "it is at the limit " : "",
+               error == SEALBUF_ERR_LIMIT ? met->key : error_entry((uint32_t)error)->cause);
 }
 
 /* How much may be unread. A send buffer that is small by the system's settings leaves what it can. */

@@ -120,7 +120,7 @@ int quota_charge(struct quota *quota, uid_t uid, enum resource resource, uint64_
     if (!account)
         return SEALBUF_ERR_MEMORY;
     uint64_t held = account->held[resource], own = limits_of_uid(quota->limits, uid, resource);
-    *met = (struct limit_met){.key = limits_key(resource), .uid = uid, .held = held};
+    *met = (struct limit_met){.key = limits_key(resource), .uid = uid, .held = held, .amount = amount};
     if (!fits(held, amount, own)) {
         met->kind = LIMIT_OF_UID;
         met->value = own;

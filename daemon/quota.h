@@ -40,11 +40,12 @@ struct quota {
 
 /* Which limit a charge met. */
 struct limit_met {
-    enum limit_kind { LIMIT_OF_ALL, LIMIT_OF_UID, LIMIT_OF_SHARE, LIMIT_ELSEWHERE } kind;
+    enum limit_kind { LIMIT_OF_ALL, LIMIT_OF_UID, LIMIT_OF_SHARE } kind;
     const char *key; /* what it is called in the configuration, without uid- */
     uint64_t value;  /* of that limit */
     uint64_t share;  /* with LIMIT_OF_SHARE: what the uid may have of it now */
     uint64_t held;   /* by the uid */
+    uint64_t amount; /* that it would have needed besides */
     uid_t uid;
 };
 

@@ -29,20 +29,21 @@ int refuse_limit(struct request *request, int code, const struct limit_met *met)
 {
     if (code != SEALBUF_ERR_LIMIT)
         return refuse(request, code, "%s", "");
-    unsigned long long value = met->value, held = met->held, share = met->share;
+    unsigned long long value = met->value, held = met->held, more = met->amount;
     switch (met->kind) {
     case LIMIT_OF_UID:
-        return refuse(request, code, "uid %u holds %llu, and the limit uid-%s=%llu is reached", (unsigned)met->uid,
-                      held, met->key, value);
+        return refuse(request, code, "uid %u holds %llu, and %llu more would go beyond the limit uid-%s=%llu",
+                      (unsigned)met->uid, held, more, met->key, value);
     case LIMIT_OF_SHARE:
         return refuse(request, code,
-                      "uid %u holds %llu, and its fair share of the limit %s=%llu is reached, which is %llu now",
-                      (unsigned)met->uid, held, met->key, value, share);
+                      "uid %u holds %llu, and %llu more would go beyond its fair share of the limit %s=%llu, which is "
+                      "%llu now",
+                      (unsigned)met->uid, held, more, met->key, value, (unsigned long long)met->share);
     case LIMIT_OF_ALL:
-    case LIMIT_ELSEWHERE:
         break;
     }
-    return refuse(request, code, "the limit %s=%llu is reached", met->key, value);
+    return refuse(request, code, "%llu more would go beyond the limit %s=%llu of all users together", more, met->key,
+                  value);
 }
 
 const union request_record *next_record(struct request *request, union request_record *room)

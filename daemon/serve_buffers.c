@@ -20,6 +20,7 @@ static int check_descriptor_budget(struct request *request)
         return 0;
     struct limit_met met = {.kind = LIMIT_OF_ALL,
                             .key = limits_key(RESOURCE_BUFFERS),
+                            .amount = 1,
                             .value = broker->config->limits.all[RESOURCE_BUFFERS]};
     return refuse_limit(request, SEALBUF_ERR_LIMIT, &met);
 }

@@ -6,6 +6,17 @@
 #include "target.h"
 #include "token.h"
 
+/* Nobody gives away what is not his, root neither: the names of its owner would stay. And it can be taken but once. */
+static int check_take(struct request *request, const struct share_request *in, const struct buffer *buffer)
+{
+    if (in->uses > 1)
+        return refuse(request, SEALBUF_ERR_FLAGS, "a token that hands over is good for one use, not for %u", in->uses);
+    if (request->peer->who.uid == buffer->owner)
+        return 0;
+    return refuse(request, SEALBUF_ERR_DENIED, "buffer %llu is of uid %u, and only that one can hand it over",
+                  (unsigned long long)buffer->id, (unsigned)buffer->owner);
+}
+
 int serve_share(struct request *request, const union request_record *record, union reply_record *out)
 {
     const struct share_request *in = &record->share;
@@ -14,6 +25,8 @@ int serve_share(struct request *request, const union request_record *record, uni
     struct token *token;
     int r = target_find(request, &(struct target_request){in->id, in->owner, in->name}, ACCESS_OWNER, &target);
 
+    if (r == 0 && in->flags & SEALBUF_SHARE_TAKE)
+        r = check_take(request, in, target.buffer);
     if (r)
         return r;
     struct token_spec spec = {target.buffer, request->peer->who.uid, in->flags, in->uses, in->expire_ms};
@@ -42,8 +55,10 @@ static int revoke_one(struct request *request, struct span bytes, struct outcome
     if (!token)
         return refuse(request, SEALBUF_ERR_TOKEN, "%s", "");
     if (!may_revoke(request, token))
-        return refuse(request, SEALBUF_ERR_DENIED, "the token is uid %u's, and only that one can revoke it",
-                      (unsigned)token->maker);
+        return refuse(
+            request, SEALBUF_ERR_DENIED,
+            "the token is of uid %u, and only that one, the owner of its buffer and administrators can revoke it",
+            (unsigned)token->maker);
     out->id = token->buffer->id;
     token_remove(token);
     return 0;

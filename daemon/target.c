@@ -62,8 +62,8 @@ static int find_by_name(struct request *request, const struct target_request *in
                       SPAN_ARGS(in->name));
     if (!name_gives(request, name, access) && access != ACCESS_READ && access != ACCESS_READ_WRITE &&
         access != ACCESS_LOOK)
-        return refuse(request, SEALBUF_ERR_DENIED, "'%.*s' is of uid %u, and only that one and root can do this",
-                      SPAN_ARGS(in->name), (unsigned)owner);
+        return refuse(request, SEALBUF_ERR_DENIED, "'%.*s' is of uid %u, and only that one and %s can do this",
+                      SPAN_ARGS(in->name), (unsigned)owner, access == ACCESS_OWNER ? "root" : "administrators");
     if (!name_gives(request, name, access))
         return refuse(request, SEALBUF_ERR_DENIED, "'%.*s' of uid %u has mode %04o, which does not let uid %u do this",
                       SPAN_ARGS(in->name), (unsigned)owner, name->mode, (unsigned)request->peer->who.uid);

@@ -96,7 +96,7 @@
     F(S, U64, id, ANY64, SEALBUF_ERR_TARGET)                                                                           \
     F(S, U32, owner, ANY32, SEALBUF_ERR_TARGET)                                                                        \
     F(S, U32, flags, SEALBUF_SHARE_FLAGS, SEALBUF_ERR_FLAGS)                                                           \
-    F(S, U64, expire_ms, SIZE, SEALBUF_ERR_FLAGS)                                                                      \
+    F(S, U64, expire_ms, ANY64, SEALBUF_ERR_FLAGS)                                                                     \
     F(S, U32, uses, ANY32, SEALBUF_ERR_FLAGS)                                                                          \
     F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_NAME)
 

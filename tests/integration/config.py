@@ -412,6 +412,7 @@ def expected_limits(defaults, table):
         '4096': lambda _: 4096,
         '4 times buffers': lambda of: 4 * of('buffers'),
         'half of bytes': lambda of: of('bytes') // 2,
+        'the greatest uid-bytes': lambda of: of('uid-bytes'),  # without any [user]
     }
 
     def of(key):

@@ -52,7 +52,7 @@ def limits_change(*_):
             raise AssertionError('a name beyond the new limit')
         except wire.Refused as error:
             equal(error.name, 'LIMIT', 'error')
-            equal('holds 2, and the limit uid-names=1 is reached' in error.text, True, error.text)
+            equal('holds 2, and 1 more would go beyond the limit uid-names=1' in error.text, True, error.text)
         equal([r['name'] for r in client.list()], ['n/0', 'n/1'], 'names that were there')
         client.remove('n/0')
         with refused('LIMIT'):
@@ -176,7 +176,7 @@ def single_user(*_):
         change('[limits]\nuid-names = 4\n[user %d]\nuid-tokens = 2\n' % own)
         equal(names_that_fit(broker), 4, 'names of one whose section says nothing of names')
         log = change('[limits]\nuid-names = 4\n[user %d]\nuid-names = 8\n' % own)
-        equal('limits of single users have changed: there are 1 now' in log, True, log)
+        equal('limits of single users have changed; users with limits of their own: 1' in log, True, log)
         equal(names_that_fit(broker), 8, 'names of one who may have more')
 
 

@@ -130,7 +130,7 @@ def admitted(broker):
 
 
 def check_share(text, uid, held, resource, share):
-    cause = 'uid %d holds %d, and its fair share of the limit %s=60 is reached, which is %d now' % (
+    cause = 'uid %d holds %d, and 1 more would go beyond its fair share of the limit %s=60, which is %d now' % (
         uid, held, resource, share)
     equal((cause in text, 'sealbufd.conf' in text), (True, True), 'cause and file in ' + text)
 
@@ -146,7 +146,7 @@ def check_brim(resource):
         equal(sum(holder.held for holder in uids), 60, resource + ' of all')
         held, text = late.take_all(resource)
         equal(held, 0, resource + ' of the last one')
-        equal('the limit %s=60 is reached' % resource in text and 'sealbufd.conf' in text, True, 'cause in ' + text)
+        equal('would go beyond the limit %s=60' % resource in text and 'sealbufd.conf' in text, True, 'cause in ' + text)
         # What comes back is there for all, in shares again.
         first[0].close()
         if resource in ('names', 'tokens'):  # the others go with the connection
@@ -276,7 +276,7 @@ def who_has_no_share(*_):
         with broker_with(buffers=60) as broker, contextlib.closing(Holder(broker, uid)) as holder:
             held, text = holder.take_all('buffers')
             equal(held, 60, 'buffers of uid %d' % uid)
-            equal('the limit buffers=60 is reached' in text, True, 'cause in ' + text)
+            equal('would go beyond the limit buffers=60' in text, True, 'cause in ' + text)
     with broker_with(buffers=60, uid_buffers=7) as broker:
         for uid in (0, BROKER_UID, UIDS[0]):
             with contextlib.closing(Holder(broker, uid)) as holder:
@@ -295,7 +295,7 @@ def sentences(*_):
                 holder.connect = lambda h=holder, b=broker: h.clients.append(b.connect())
                 held, text = holder.take_all(resource)
             equal(held, 3, resource)
-            cause = 'uid %d holds 3, and the limit uid-%s=3 is reached' % (os.geteuid(), resource)
+            cause = 'uid %d holds 3, and 1 more would go beyond the limit uid-%s=3' % (os.geteuid(), resource)
             equal((cause in text, 'sealbufd.conf' in text), (True, True), 'cause and file in ' + text)
 
 
@@ -313,7 +313,7 @@ def requests(*_):
                 other.list()
             other.start(wire.SEAL, [{'id': buffers[1]['id'], 'seals': wire.WRITE}])
             with other.receive() as reply:
-                cause = 'uid %d holds 1, and the limit uid-requests=1 is reached' % os.geteuid()
+                cause = 'uid %d holds 1, and 1 more would go beyond the limit uid-requests=1' % os.geteuid()
                 equal((reply.name(), cause in reply.text, 'sealbufd.conf' in reply.text), ('LIMIT', True, True),
                       'name, cause and file in ' + reply.text)
             other.ping()  # what is served at once needs to wait for nothing
