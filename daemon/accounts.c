@@ -36,6 +36,11 @@ static int add(struct request *request, const struct quota *quota, const struct 
     return r;
 }
 
+/* A resource that nobody has added above would be missing in every account. */
+#define COUNT_FIELD(S, kind, field, bound, error) +1
+_Static_assert((0 ACCOUNT_FIELDS(COUNT_FIELD, _)) == 2 + 2 * COUNTED_RESOURCES,
+               "ACCOUNT_FIELDS lacks a resource, or has one too many");
+
 /* Until the page is full; then whoever asked asks again, from the next one on. */
 static void add_all(struct request *request, struct quota *quota, uid_t from)
 {

@@ -24,8 +24,7 @@ struct listener;
 struct peer;
 
 struct counters {
-    uint64_t requests;    /* messages that were understood */
-    uint64_t records;     /* of them */
+    uint64_t requests;    /* messages that came */
     uint64_t refused;     /* of them or their records, answered with an error */
     uint64_t disconnects; /* clients that were dropped for what they did */
 };
@@ -51,8 +50,7 @@ struct broker {
     struct counters counters;
     uint64_t instance; /* random: another one is another broker, or this one started again */
     uint64_t started_ns;
-    uint64_t looked_ns; /* when flight.c last looked who has read */
-    bool stopping;
+    uint64_t looked_ns;               /* when flight.c last looked who has read */
     uint8_t in[SEALBUF_MAX_MESSAGE];  /* the message in hand */
     uint8_t out[SEALBUF_MAX_MESSAGE]; /* and its reply */
 };

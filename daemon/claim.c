@@ -92,12 +92,16 @@ void claims_sent(struct peer *peer)
         claim->sent = true;
 }
 
+/*
+ * A taker could have looked at its reply, descriptors and all, without taking it off the socket (MSG_PEEK). Of one's
+ * own uid nobody gains by that. But what was sent to another user is gone for good: there must not be two who have it.
+ */
 static void end_all(struct peer *peer, bool read)
 {
     struct claim *claim;
 
     while ((claim = LIST_FIRST(&peer->claims))) {
-        if (read && claim->sent) {
+        if (claim->sent && (read || claim->owner != peer->who.uid)) {
             carry_out(claim);
         } else {
             log_client(LOG_INFO, &peer->who, "did not read the buffer that it was to take: buffer %llu is back",

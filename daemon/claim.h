@@ -2,7 +2,8 @@
 /*
  * Claims: buffers that are being taken out of the broker. Whoever gets a buffer by a name or a token that hands it over
  * claims it: from then on it is there for nobody else. Only when the reply has been read is it gone for good; should
- * its reader be gone before, the kernel throws the descriptor away, and the buffer is back under its names.
+ * its reader be gone before, the kernel throws the descriptor away, and the buffer is back under its names; but not
+ * where it was sent to another user than its owner, who could have got the descriptor all the same.
  *
  * That a reply was read, SIOCOUTQ tells (flight.h). That one was never read, the kernel tells by ECONNRESET: a socket
  * that is closed with something unread in it leaves that error with the other side (unix(7), unix_release_sock).

@@ -116,6 +116,7 @@ static void ask_groups(struct credentials *credentials, int socket)
     if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, NULL, &size) == 0 || errno != ERANGE)
         return;
     credentials->groups = calloc(1, size);
+    credentials->groups_known = credentials->groups != NULL;
     if (!credentials->groups)
         return;
     if (getsockopt(socket, SOL_SOCKET, SO_PEERGROUPS, credentials->groups, &size) == 0)
@@ -162,7 +163,14 @@ static FILE *open_status(const struct credentials *credentials, int pidfd)
     return fopen(path, "re");
 }
 
-static bool in_own_pid_namespace(const struct credentials *credentials, int socket)
+/* What may work later, and so tells nothing of the peer. */
+static bool is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM;
+}
+
+/* 1, 0, or a negative errno where it cannot be found out now. */
+static int in_own_pid_namespace(const struct credentials *credentials, int socket)
 {
     CLEANUP(cleanup_close)
     int pidfd = -1; /* its fdinfo is there as long as it is */
@@ -170,11 +178,13 @@ static bool in_own_pid_namespace(const struct credentials *credentials, int sock
     bool own = false;
 
     if (credentials->pid <= 0)
-        return false;
+        return 0;
     pidfd = peer_pidfd(socket);
+    if (pidfd < 0 && is_shortage(-pidfd))
+        return pidfd;
     FILE *status = open_status(credentials, pidfd);
     if (!status)
-        return false;
+        return is_shortage(errno) ? -errno : 0;
     /* One number: the pid in our namespace is its only one. A dead process has -1. */
     snprintf(expected, sizeof(expected), "NSpid:\t%d\n", (int)credentials->pid);
     while (!own && fgets(line, sizeof(line), status))
@@ -183,10 +193,14 @@ static bool in_own_pid_namespace(const struct credentials *credentials, int sock
     return own;
 }
 
-bool credentials_are_of_own_pid_namespace(struct credentials *credentials, int socket)
+int credentials_are_of_own_pid_namespace(struct credentials *credentials, int socket)
 {
-    if (credentials->pid_namespace == NAMESPACE_UNKNOWN)
-        credentials->pid_namespace = in_own_pid_namespace(credentials, socket) ? NAMESPACE_OWN : NAMESPACE_OTHER;
+    if (credentials->pid_namespace == NAMESPACE_UNKNOWN) {
+        int r = in_own_pid_namespace(credentials, socket);
+        if (r < 0)
+            return r;
+        credentials->pid_namespace = r ? NAMESPACE_OWN : NAMESPACE_OTHER;
+    }
     return credentials->pid_namespace == NAMESPACE_OWN;
 }
 
@@ -244,7 +258,7 @@ uint64_t credentials_pidfd(struct credentials *credentials)
     if (!credentials->pidfd_known) {
         int pidfd = peer_pidfd(credentials->socket);
         credentials->pidfd = number_of_pidfd(pidfd);
-        credentials->pidfd_known = pidfd != -EMFILE;
+        credentials->pidfd_known = pidfd >= 0 || !is_shortage(-pidfd);
         close_quietly(pidfd);
     }
     return credentials->pidfd;

@@ -48,9 +48,10 @@ bool credentials_have_group(struct credentials *credentials, int socket, gid_t g
 
 /*
  * Whether the peer lives in the broker's own pid namespace. vm.memfd_noexec is a setting of pid namespaces: one in a
- * stricter namespace must not get an executable memfd through the broker. What cannot be found out is answered no.
+ * stricter namespace must not get an executable memfd through the broker. 1 or 0; what cannot be found out is 0; or
+ * -EMFILE, -ENFILE, -ENOMEM: it may be found out later.
  */
-bool credentials_are_of_own_pid_namespace(struct credentials *credentials, int socket);
+int credentials_are_of_own_pid_namespace(struct credentials *credentials, int socket);
 
 /* The security label that an LSM (SELinux, AppArmor, Smack) gives the peer; empty where there is none. */
 const char *credentials_security(struct credentials *credentials);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dispatch.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -34,15 +35,30 @@ static const struct handler {
     int (*record)(struct request *, const union request_record *, union reply_record *);
     int (*list)(struct request *, const union request_record *); /* also PAUSED */
     int (*whole)(struct request *);
+    bool ships;          /* a descriptor for each record, which must be allowed to fly */
+    bool seals;          /* what a worker does first */
+    bool is_for_unknown; /* also for peers whose uid is not known here */
 } handlers[] = {
-    [SEALBUF_OP_HELLO] = {.record = serve_hello},   [SEALBUF_OP_PING] = {0},
-    [SEALBUF_OP_CREATE] = {.record = serve_create}, [SEALBUF_OP_SEAL] = {.record = serve_seal},
-    [SEALBUF_OP_ADOPT] = {.record = serve_adopt},   [SEALBUF_OP_PUBLISH] = {.record = serve_publish},
-    [SEALBUF_OP_GET] = {.record = serve_get},       [SEALBUF_OP_REMOVE] = {.record = serve_remove},
-    [SEALBUF_OP_STAT] = {.record = serve_stat},     [SEALBUF_OP_LIST] = {.list = listing_serve},
-    [SEALBUF_OP_STATS] = {.whole = serve_stats},    [SEALBUF_OP_SHARE] = {.record = serve_share},
-    [SEALBUF_OP_REVOKE] = {.record = serve_revoke}, [SEALBUF_OP_ACCOUNTS] = {.list = accounts_serve},
+    [SEALBUF_OP_HELLO] = {.record = serve_hello},
+    [SEALBUF_OP_PING] = {.is_for_unknown = true},
+    [SEALBUF_OP_CREATE] = {.record = serve_create, .ships = true},
+    [SEALBUF_OP_SEAL] = {.record = serve_seal, .seals = true},
+    [SEALBUF_OP_ADOPT] = {.record = serve_adopt},
+    [SEALBUF_OP_PUBLISH] = {.record = serve_publish, .seals = true},
+    [SEALBUF_OP_GET] = {.record = serve_get, .ships = true, .is_for_unknown = true},
+    [SEALBUF_OP_REMOVE] = {.record = serve_remove},
+    [SEALBUF_OP_STAT] = {.record = serve_stat, .is_for_unknown = true},
+    [SEALBUF_OP_LIST] = {.list = listing_serve, .is_for_unknown = true},
+    [SEALBUF_OP_STATS] = {.whole = serve_stats, .is_for_unknown = true},
+    [SEALBUF_OP_SHARE] = {.record = serve_share},
+    [SEALBUF_OP_REVOKE] = {.record = serve_revoke},
+    [SEALBUF_OP_ACCOUNTS] = {.list = accounts_serve},
 };
+
+static const struct handler *handler_of(const struct request *request)
+{
+    return &handlers[request->header.opcode];
+}
 
 /* An operation of schema.h that has no line above would be looked for behind the table's end. */
 #define NUMBER_OPERATION(NAME, request, least, most, descriptors, reply) NUMBER_OF_##NAME,
@@ -117,6 +133,7 @@ static void set_status(const struct request *request, union reply_record *out, i
         out->token.status = (uint32_t)status;
         out->token.text = sentence;
     } else {
+        assert(request->operation->reply == &hello_reply_schema); /* each reply with a status has its lines here */
         out->hello.status = (uint32_t)status;
         out->hello.text = sentence;
     }
@@ -216,7 +233,6 @@ static bool serve_records(struct request *request)
     union request_record room;
 
     while (request->index < request->header.count) {
-        request->broker->counters.records++;
         serve_record(request, next_record(request, &room));
         request->index++;
         if (request->index < request->header.count && turn_is_over(request->broker) && pause_request(request))
@@ -229,7 +245,7 @@ static bool serve_records(struct request *request)
 #define PAUSED 1
 static int make_reply(struct request *request)
 {
-    const struct handler *handler = &handlers[request->operation->opcode];
+    const struct handler *handler = handler_of(request);
     union request_record room;
     int r = 0;
 
@@ -274,8 +290,7 @@ static enum verdict refuse_waiting(struct request *request, int r, const struct 
 
 static bool needs_sealing(const struct request *request)
 {
-    return !request->sealed && !request->looked_through &&
-           (request->header.opcode == SEALBUF_OP_SEAL || request->header.opcode == SEALBUF_OP_PUBLISH);
+    return handler_of(request)->seals && !request->sealed && !request->looked_through;
 }
 
 /* True: it can be served now. Else *verdict says how it goes on. */
@@ -379,11 +394,6 @@ static void request_init(struct request *request, struct peer *peer, const uint8
     request->shipment.count = 0;
 }
 
-static bool ships(const struct request *request)
-{
-    return request->header.opcode == SEALBUF_OP_GET || request->header.opcode == SEALBUF_OP_CREATE;
-}
-
 /*
  * Serves a request that was found good; or puts it aside while what it asks for could not be sent: descriptors that
  * waited in the broker instead would only move the problem into its table.
@@ -393,7 +403,7 @@ static enum verdict serve_good(struct request *request)
     struct limit_met met;
     int r = 0;
 
-    if (ships(request) && !flight_reserve(request->peer, request->header.count))
+    if (handler_of(request)->ships && !flight_reserve(request->peer, request->header.count))
         r = aside_put(request, &met);
     if (r == 0 && (request->header.count > RECORDS_UNCHARGED || request->header.opcode == SEALBUF_OP_LIST) &&
         !peer_charge_request(request->peer, &met))
@@ -427,20 +437,6 @@ static enum verdict greet(struct request *request)
 }
 
 /* Who may be anybody can look at what everybody may look at, and no more. */
-static bool is_for_unknown_peers(const struct request *request)
-{
-    switch (request->header.opcode) {
-    case SEALBUF_OP_PING:
-    case SEALBUF_OP_GET:
-    case SEALBUF_OP_STAT:
-    case SEALBUF_OP_LIST:
-    case SEALBUF_OP_STATS:
-        return true;
-    default:
-        return false;
-    }
-}
-
 static enum verdict serve_message(struct request *request)
 {
     union request_record only;
@@ -459,7 +455,7 @@ static enum verdict serve_message(struct request *request)
     int r = validate(request, &only, &field);
     if (r)
         return refuse_field(request, r, field);
-    if (request->peer->who.is_unknown && !is_for_unknown_peers(request))
+    if (request->peer->who.is_unknown && !handler_of(request)->is_for_unknown)
         return refuse_all(request,
                           refuse_with_remedy(request, SEALBUF_ERR_DENIED,
                                              "your uid is not known in the broker's user namespace, so you can "

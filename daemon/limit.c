@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "limit.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,7 +140,9 @@ int limits_settle(struct limits *limits, char *cause, size_t room)
     settle(&limits->all[RESOURCE_TOKENS], limits->all[RESOURCE_BUFFERS]);
     settle(&limits->all[RESOURCE_REQUESTS], 4096);
     settle(&limits->all[RESOURCE_REPLIES], 4096);
-    for (unsigned i = 0; i < COUNTED_RESOURCES; i++)
+    for (unsigned i = 0; i < COUNTED_RESOURCES; i++) {
+        assert(limits->all[i]); /* each resource has its default above */
         settle(&limits->uid[i], limits->all[i]);
+    }
     return 0;
 }

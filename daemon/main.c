@@ -170,7 +170,6 @@ static int stop(struct broker *broker)
 {
     struct peer *peer;
 
-    broker->stopping = true;
     service_notify_stopping();
     listeners_close(broker);
     while ((peer = LIST_FIRST(&broker->peers)))

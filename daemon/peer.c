@@ -308,7 +308,7 @@ static enum verdict read_message(struct peer *peer, bool *there)
             return GO_ON;
         if (r != -ECONNRESET)
             log_client(LOG_WARNING, &peer->who, "cannot receive: %s", strerror(-r));
-        peer->was_reset = r == -ECONNRESET;
+        peer->was_reset |= r == -ECONNRESET;
         return END;
     }
 }
@@ -434,8 +434,6 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
 
 static int admit(struct broker *broker, const struct credentials *who, struct limit_met *met)
 {
-    if (broker->stopping)
-        return SEALBUF_ERR_STOPPING;
     if (reaper_patience(&broker->reaper, who->uid) == PATIENCE_GONE)
         return SEALBUF_ERR_TABLE_FULL;
     return quota_charge(&broker->quota, who->uid, RESOURCE_CONNECTIONS, 1, met);

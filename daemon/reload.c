@@ -52,7 +52,8 @@ static void log_changes(const struct config *running, const struct config *next)
             log_line(LOG_INFO, "%s is '%s' now, was '%s'", setting.key, after, before);
     }
     if (!same_exceptions(&running->limits, &next->limits))
-        log_line(LOG_INFO, "the limits of single users have changed; users with limits of their own: %zu", next->limits.exception_count);
+        log_line(LOG_INFO, "the limits of single users have changed; users with limits of their own: %zu",
+                 next->limits.exception_count);
 }
 
 /* In place, since quota and others point into it. */

@@ -10,7 +10,6 @@
 
 #include "aside.h"
 #include "cleanup.h"
-#include "dispatch.h"
 #include "seals.h"
 #include "serve.h"
 

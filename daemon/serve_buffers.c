@@ -45,8 +45,11 @@ static int check_executable(struct request *request, const struct create_request
         return refuse_with_remedy(request, SEALBUF_ERR_UNSUPPORTED,
                                   "an executable buffer is only for clients in the broker's pid namespace, and the "
                                   "broker has no /proc to tell; have /proc mounted where it runs");
-    if (credentials_are_of_own_pid_namespace(&peer->who, peer->socket))
+    int own = credentials_are_of_own_pid_namespace(&peer->who, peer->socket);
+    if (own > 0)
         return 0;
+    if (own < 0)
+        return refuse(request, own == -ENOMEM ? SEALBUF_ERR_MEMORY : SEALBUF_ERR_TABLE_FULL, "%s", "");
     return refuse(request, SEALBUF_ERR_DENIED,
                   "an executable buffer is only for clients in the broker's pid namespace (vm.memfd_noexec)");
 }

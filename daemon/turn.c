@@ -31,16 +31,16 @@ static uint64_t busy_now(const struct account *account, uint64_t now)
 
 static bool is_alone(const struct turns *turns, const struct account *account, uint64_t now)
 {
-    return turns->last == account && now - turns->alone_ns > ALONE_AFTER_NS;
+    return turns->last_uid == account->uid && now - turns->alone_ns > ALONE_AFTER_NS;
 }
 
 static void begin(struct broker *broker, const struct account *account, uint64_t now)
 {
     struct turns *turns = &broker->turns;
 
-    if (turns->last != account)
+    if (turns->last_uid != account->uid)
         turns->alone_ns = now;
-    turns->last = account;
+    turns->last_uid = account->uid;
     turns->begun_ns = now;
     turns->over_ns = now + (is_alone(turns, account, now) ? SLICE_ALONE_NS : SLICE_NS);
 }
@@ -66,7 +66,7 @@ bool turn_begin_at_once(struct peer *peer)
     return true;
 }
 
-void turn_end(struct broker *broker, unsigned uid)
+void turn_end(struct broker *broker, uid_t uid)
 {
     struct account *account = quota_find(&broker->quota, uid);
     uint64_t now = clock_monotonic_ns();

@@ -18,6 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 struct account;
 struct broker;
@@ -29,7 +30,7 @@ struct turns {
     struct event next;                             /* active while some wait */
     uint64_t begun_ns, over_ns;                    /* the slice that is being used */
     uint64_t alone_ns;                             /* since when one uid alone is served */
-    const struct account *last;                    /* it; only to compare with */
+    uid_t last_uid;                                /* it */
 };
 
 /* Priorities of events (event_priority_set(3)): peers that ask are looked at first, and all others one at a time. */
@@ -40,7 +41,7 @@ void turns_init(struct broker *broker);
 /* Whether the peer may be served at once. Starts the slice. */
 bool turn_begin_at_once(struct peer *peer);
 /* The slice has been used, for this uid; its peers may have gone. */
-void turn_end(struct broker *broker, unsigned uid);
+void turn_end(struct broker *broker, uid_t uid);
 /* Whether what is being done should go on later. */
 bool turn_is_over(const struct broker *broker);
 

@@ -8,8 +8,13 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+
+#include "log.h"
+
+static const struct timeval retry_time = {.tv_usec = 100000};
 
 STAILQ_HEAD(job_queue, job);
 
@@ -23,6 +28,7 @@ struct workers {
     size_t pending; /* the loop's own */
     int wakeup;     /* eventfd: something is in finished */
     struct event readable;
+    struct event retry; /* of starting the first thread */
     unsigned count, most;
     pthread_t threads[];
 };
@@ -97,6 +103,15 @@ static int start_thread(struct workers *workers)
     return r;
 }
 
+static void on_retry(evutil_socket_t fd, short what, void *argument)
+{
+    struct workers *workers = argument;
+
+    (void)fd, (void)what;
+    if (start_thread(workers))
+        event_add(&workers->retry, &retry_time);
+}
+
 struct workers *workers_start(struct event_base *loop, unsigned threads)
 {
     struct workers *workers = calloc(1, sizeof(*workers) + threads * sizeof(pthread_t));
@@ -117,16 +132,18 @@ struct workers *workers_start(struct event_base *loop, unsigned threads)
     }
     event_assign(&workers->readable, loop, workers->wakeup, EV_READ | EV_PERSIST, on_wakeup, workers);
     event_add(&workers->readable, NULL);
+    evtimer_assign(&workers->retry, loop, on_retry, workers);
     return workers;
 }
 
-/* Without a single thread there is only one who can do it; `done` comes by the loop all the same. */
-static void run_here(struct workers *workers, struct job *job)
+/* Jobs wait: they are what must not run on the loop. Without a single thread it is tried again until there is one. */
+static void need_thread(struct workers *workers)
 {
-    job->run(job);
-    pthread_mutex_lock(&workers->lock);
-    hand_back(workers, job);
-    pthread_mutex_unlock(&workers->lock);
+    if (start_thread(workers) && workers->count == 0 && !event_pending(&workers->retry, EV_TIMEOUT, NULL)) {
+        log_line(LOG_WARNING, "cannot start a thread: %s; seals and closes wait for one (see TasksMax=, RLIMIT_NPROC)",
+                 strerror(EAGAIN));
+        event_add(&workers->retry, &retry_time);
+    }
 }
 
 void workers_submit(struct workers *workers, struct job *job)
@@ -136,11 +153,7 @@ void workers_submit(struct workers *workers, struct job *job)
     bool busy = workers->idle <= workers->queued;
     pthread_mutex_unlock(&workers->lock);
     if (busy && workers->count < workers->most)
-        start_thread(workers);
-    if (workers->count == 0) {
-        run_here(workers, job);
-        return;
-    }
+        need_thread(workers);
     pthread_mutex_lock(&workers->lock);
     STAILQ_INSERT_TAIL(&workers->waiting, job, link);
     workers->queued++;
@@ -163,9 +176,12 @@ void workers_stop(struct workers *workers)
     pthread_cond_broadcast(&workers->more);
     for (unsigned i = 0; i < workers->count; i++)
         pthread_join(workers->threads[i], NULL);
+    if (workers->count == 0) /* there was never a thread to be had: nobody else is left whom this could hold up */
+        work(workers);
     finish_jobs(workers);
     if (workers->wakeup >= 0) {
         event_del(&workers->readable);
+        event_del(&workers->retry);
         close(workers->wakeup);
     }
     pthread_cond_destroy(&workers->more);
@@ -178,8 +194,10 @@ void workers_abandon(struct workers *workers)
     if (!workers)
         return;
     finish_jobs(workers);
-    if (workers->pending == 0)
+    if (workers->pending == 0) {
         workers_stop(workers);
-    else
-        event_del(&workers->readable);
+        return;
+    }
+    event_del(&workers->readable);
+    event_del(&workers->retry);
 }

@@ -26,7 +26,7 @@ struct job {
  */
 struct workers *workers_start(struct event_base *loop, unsigned threads);
 
-/* Queues a job; takes it. Where the system has no thread for it at all, it runs here. */
+/* Queues a job; takes it. Where the system has no thread for it at all, it waits for one. */
 void workers_submit(struct workers *workers, struct job *job);
 
 /* Jobs that are queued, run, or wait for `done`. */

@@ -159,7 +159,7 @@ def names_that_fit(broker):
             try:
                 client.publish(buffer['id'], 'n/%d' % count)
             except wire.Refused as error:
-                equal('limit uid-names=%d ' % count in error.text, True, error.text)
+                equal('limit uid-names=%d;' % count in error.text, True, error.text)
                 break
             count += 1
         for record in client.list():

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Hand-over: a name or a token whose first getter takes the buffer out of the broker."""
+import contextlib
 import os
+import select
 import signal
 import socket
+import sys
 
 import sealbuf_wire as wire
 from testbed import Suite, eventually, equal, fetch, in_child, make, need_root, process, refused
@@ -11,6 +14,22 @@ MINE = 200000 + os.getpid() % 30000 * 10
 OTHER = MINE + 1
 
 suite = Suite()
+
+
+def as_user(broker, uid, function):
+    def run():
+        with broker.connect() as client:
+            return function(client)
+    return in_child(run, uid, uid)
+
+
+def names(client):
+    return [record['name'] for record in client.list(prefix='take/')]
+
+
+def ended(bystander, connections):
+    """Waits until the broker has nothing to do any more with connections that were not there before."""
+    eventually(lambda: bystander.accounts()['connections'] == connections, what='the connection has ended')
 
 
 def publish(client, content, name, **values):
@@ -125,6 +144,41 @@ def not_read(broker, _):
 
 
 @suite.test
+def peeked(broker, bystander):
+    """A taker of another user that looks at its reply without reading it, and dies, has taken it: nobody else gets it"""
+    need_root()
+
+    def taker():
+        racer = broker.connect()
+        racer.start(wire.GET, [{'name': 'take/peek', 'owner': 0}])
+        eventually(lambda: select.select([racer.socket], [], [], 0)[0], what='the reply')
+        _, control, _, _ = racer.socket.recvmsg(65536, socket.CMSG_SPACE(4), socket.MSG_PEEK | socket.MSG_CMSG_CLOEXEC)
+        (_, _, content), = control
+        return os.pread(int.from_bytes(content[:4], sys.byteorder), 7, 0)
+
+    with broker.connect() as client:
+        publish(client, b'nothing', 'take/peek', mode=0o644)
+        equal(in_child(taker, OTHER, OTHER), b'nothing', 'what it has seen')
+        eventually(lambda: bystander.accounts()['buffers'] == 0, what='the buffer is gone')
+        with refused('NOT_FOUND'):
+            client.get('take/peek')
+
+
+@suite.test
+def cannot_be_sent(broker, bystander):
+    """A taker that nothing can be sent to any more has taken nothing"""
+    with broker.connect() as client:
+        publish(client, b'precious', 'take/unsent')
+        connections = bystander.accounts()['connections']
+        with broker.connect() as taker:
+            taker.socket.shutdown(socket.SHUT_RD)
+            taker.start(wire.GET, [{'name': 'take/unsent'}])
+            ended(bystander, connections)
+            equal(fetch(client, 'take/unsent')[1], b'precious', 'content')
+        eventually(lambda: bystander.accounts()['buffers'] == 0, what='the buffer is gone')
+
+
+@suite.test
 def read_and_died(broker, bystander):
     """A taker that has read its reply has taken it, also if it dies right after"""
     with broker.connect() as client:
@@ -156,6 +210,58 @@ def pipelined(broker, _):
             client.remove('take/%d' % i)
 
 
+@contextlib.contextmanager
+def stopped(broker):
+    """What is sent in the block is all there when the broker looks."""
+    os.kill(broker.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(broker.pid, signal.SIGCONT)
+
+
+@suite.test
+def one_request_at_a_time(broker, bystander):
+    """Whoever takes by two requests at once, reads the first reply and goes, has taken the first buffer only"""
+    with broker.connect() as client:
+        for _ in range(20):
+            for name in ('take/1', 'take/2'):
+                publish(client, b'x', name)
+            connections = bystander.accounts()['connections']
+            with broker.connect() as taker:
+                with stopped(broker):  # so many that the broker then reads several messages in one turn
+                    serials = [taker.start(wire.PING) for _ in range(46)]
+                for serial in serials:
+                    taker.finish(serial).close()
+                with stopped(broker):
+                    serials = [taker.start(wire.GET, [{'name': name}]) for name in ('take/1', 'take/2')]
+                taker.finish(serials[0]).close()
+            ended(bystander, connections)
+            equal(names(client), ['take/2'], 'what is left')
+            client.remove('take/2')
+
+
+@suite.test
+def too_big_for_the_reply(broker, bystander):
+    """Of many that are asked for at once, those whose records do not fit into the reply are not taken"""
+    count = 60
+    with broker.connect() as client, broker.connect() as taker:
+        for i in range(count):
+            buffer = client.create(1, metadata=b'm=' + b'v' * 1997 + b'\0')
+            os.close(buffer['fd'])
+            client.publish(buffer['id'], 'take/%02d' % i, flags=wire.PUBLISH_TAKE)
+        asked = [{'name': 'take/%02d' % i, 'flags': wire.GET_DETAILS} for i in range(count)]
+        with taker.call(wire.GET, asked) as message:
+            left = ['take/%02d' % i for i, record in enumerate(message.records)
+                    if record['status'] == wire.CODE['TOO_BIG']]
+            equal(message.descriptors, count - len(left), 'descriptors')
+        equal(0 < len(left) < count, True, 'some are too big: %d' % len(left))
+        eventually(lambda: names(client) == left, what=lambda: 'left are %r, not %r' % (names(client), left))
+        eventually(lambda: bystander.accounts()['buffers'] == len(left), what='the others are gone')
+        for name in left:
+            client.remove(name)
+
+
 @suite.test
 def batch(broker, _):
     """In one request the same name is taken once"""
@@ -179,6 +285,26 @@ def published_again(broker, _):
         taker.close()
         equal(fetch(client, 'take/again')[1], b'second', 'content')
         client.remove('take/again')
+
+
+@suite.test
+def replaced_on_its_way(broker, bystander):
+    """What is published over a name while its buffer is on its way stays, also if that buffer has another name"""
+    with broker.connect() as client:
+        buffer = publish(client, b'old', 'take/replaced')
+        client.publish(buffer['id'], 'take/other')
+        connections = bystander.accounts()['connections']
+        with broker.connect() as taker:
+            serial = taker.start(wire.GET, [{'name': 'take/replaced'}])
+            eventually(lambda: names(client) == [], what='it is claimed')
+            make(client, b'new', 'take/replaced', flags=wire.PUBLISH_REPLACE)
+            with taker.finish(serial) as message:
+                equal(message.records[0]['status'], 0, 'status')
+        ended(bystander, connections)
+        equal(fetch(client, 'take/replaced')[1], b'new', 'content')
+        equal(names(client), ['take/other', 'take/replaced'], 'names')
+        for name in ('take/replaced', 'take/other'):
+            client.remove(name)
 
 
 @suite.test
@@ -209,6 +335,31 @@ def by_token(broker, bystander):
             racer.close()
         equal(got, 1, 'takers')
         eventually(lambda: bystander.accounts()['buffers'] == 0, what='the buffer is gone')
+
+
+@suite.test
+def what_is_of_others(broker, _):
+    """A token that hands over takes its maker's names and tokens along, and leaves those that root has made"""
+    need_root()
+
+    def produce(client):
+        return make(client, b'shared', 'take/mine', mode=0o666)['id']
+
+    with broker.connect() as root:
+        number = as_user(broker, MINE, produce)
+        root.publish(number, 'take/roots')
+        of_root = root.one(wire.SHARE, name='take/roots')['token']
+        plain, taking = (as_user(broker, MINE, lambda c, f=flags: c.one(wire.SHARE, name='take/mine', flags=f)['token'])
+                         for flags in (0, wire.SHARE_TAKE))
+        equal(fetch(root, token=taking)[1], b'shared', 'content')
+        eventually(lambda: names(root) == ['take/roots'], what=lambda: 'it is taken: %r' % names(root))
+        with refused('NOT_FOUND'):
+            root.get('take/mine', owner=MINE)
+        for token in (taking, plain):
+            with refused('TOKEN'):
+                root.get(token=token)
+        equal(fetch(root, token=of_root)[1], b'shared', 'content by the token of root')
+        root.remove('take/roots')
 
 
 @suite.test

@@ -215,7 +215,6 @@ FIELDS = [
     (wire.LIST, 'prefix', 'NAME', ['p' * 256, 'a\0', '\n', '\x7f']),
     (wire.LIST, 'after', 'NAME', BAD_NAMES),
     (wire.SHARE, 'flags', 'FLAGS', [4, 0x80000000]),
-    (wire.SHARE, 'expire_ms', 'FLAGS', [1 << 63, (1 << 64) - 1]),
     (wire.SHARE, 'name', 'NAME', BAD_NAMES),
     (wire.REVOKE, 'name', 'NAME', BAD_NAMES),
     (wire.REVOKE, 'token', 'TOKEN', BAD_TOKENS),

@@ -129,9 +129,9 @@ def admitted(broker):
         return None
 
 
-def check_share(text, uid, held, resource, share):
-    cause = 'uid %d holds %d, and 1 more would go beyond its fair share of the limit %s=60, which is %d now' % (
-        uid, held, resource, share)
+def check_share(text, uid, held, resource, share, more=1):
+    cause = 'uid %d holds %d, and %d more would go beyond its fair share of the limit %s=60, which is %d now' % (
+        uid, held, more, resource, share)
     equal((cause in text, 'sealbufd.conf' in text), (True, True), 'cause and file in ' + text)
 
 
@@ -261,7 +261,7 @@ def all_at_once(*_):
             try:
                 holder.create(size=most + 1)
             except wire.Refused as error:
-                check_share(error.text, holder.uid, 0, 'bytes', most)
+                check_share(error.text, holder.uid, 0, 'bytes', most, most + 1)
             else:
                 raise AssertionError('uid %d got more than its share' % holder.uid)
             holder.create(size=most)
