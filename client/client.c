@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -133,11 +134,20 @@ static int break_off(sealbuf_client *client, int error)
         remove_call(client, call);
         struct sealbuf_reply *reply = reply_of_failure(client->broken);
         if (reply)
+            reply->sentence = client->refusal;
+        if (reply)
             finish(client, call, reply);
         else
             free(call); /* no memory to tell with: who waits sees that the connection is broken */
     }
     return client->broken;
+}
+
+/* HELLO's reply is a failure: the broker's sentence outlives it, for all that fails because of it. */
+static void keep_refusal(sealbuf_client *client, const struct sealbuf_reply *reply)
+{
+    snprintf(client->refusal, sizeof(client->refusal), "%s", reply->sentence);
+    client_fail(client, reply->status, client->refusal);
 }
 
 /* A broker that admits nobody says so with serial 0, before it closes. */
@@ -151,6 +161,7 @@ static int refused_admission(sealbuf_client *client, const uint8_t *message, siz
         reply_parse(hello, message, length, &none, &reply) < 0)
         return break_off(client, -SEALBUF_ERR_BAD_REPLY);
     int status = reply->status;
+    keep_refusal(client, reply);
     remove_call(client, hello);
     finish(client, hello, reply);
     return break_off(client, status);
@@ -176,6 +187,8 @@ static int take_message(sealbuf_client *client, const uint8_t *message, size_t l
         return break_off(client, -ENOMEM);
     /* Without its HELLO there is no connection; what else is in flight fails for the same reason. */
     int refused = call->operation->opcode == SEALBUF_OP_HELLO ? reply->status : 0;
+    if (refused < 0)
+        keep_refusal(client, reply);
     if (call->operation->opcode == SEALBUF_OP_SHARE)
         explicit_bzero(client->in, length);
     remove_call(client, call);

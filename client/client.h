@@ -53,6 +53,7 @@ struct sealbuf_client {
     struct sealbuf_reply *kept; /* the last STAT's, whose strings the caller may still read */
     char *address;
     char sentence[SEALBUF_MAX_TEXT + 1];
+    char refusal[SEALBUF_MAX_TEXT + 1]; /* the broker's sentence, where it refused the connection; else "" */
     uint8_t in[SEALBUF_MAX_MESSAGE];
     uint8_t out[SEALBUF_MAX_MESSAGE];
 };
@@ -126,7 +127,10 @@ void waiting_done(sealbuf_client *client, sealbuf_reply *reply, void *userdata);
  * *reply is the caller's and its status may be a failure still; or a negative error.
  */
 int wait_for(sealbuf_client *client, int serial, struct waiting *waiting);
-/* Keeps the sentence of a failure for sealbuf_error(), and returns the error. NULL: the table's. */
+/*
+ * Keeps the sentence of a failure for sealbuf_error(), and returns the error. NULL or empty: what the broker said when
+ * it refused the connection, or else the table's.
+ */
 int client_fail(sealbuf_client *client, int error, const char *sentence);
 
 #endif

@@ -154,6 +154,8 @@ int sealbuf_connect(sealbuf_client **client, const struct sealbuf_connect_option
         return r;
     if (options.flags & ~SEALBUF_CONNECT_NO_WAIT || options.timeout_ms < -1)
         return -SEALBUF_ERR_FLAGS;
+    if (!options.sentence != !options.sentence_size)
+        return -EINVAL;
     sealbuf_client *made = calloc(1, sizeof(*made));
     if (!made)
         return -ENOMEM;
@@ -163,6 +165,9 @@ int sealbuf_connect(sealbuf_client **client, const struct sealbuf_connect_option
     STAILQ_INIT(&made->outbox);
     r = open_connection(made, &options);
     if (r < 0) {
+        client_fail(made, r, made->refusal);
+        if (options.sentence)
+            snprintf(options.sentence, options.sentence_size, "%s", made->sentence);
         sealbuf_disconnect(made);
         return r;
     }

@@ -179,6 +179,8 @@ struct sealbuf_connect_options {
     const char *address; /* a path, or @NAME for the abstract namespace; NULL: as below */
     int timeout_ms;      /* for each synchronous call; 0: the default, 30 s; -1: for ever */
     uint32_t flags;
+    char *sentence; /* NULL, or where a failure's cause and remedy go, NUL-terminated; a success leaves it alone */
+    size_t sentence_size; /* how much room is there; what does not fit is cut off. SEALBUF_MAX_TEXT + 1 is enough */
 };
 
 /*

@@ -58,6 +58,8 @@ void waiting_done(sealbuf_client *client, sealbuf_reply *reply, void *userdata)
 
 int client_fail(sealbuf_client *client, int error, const char *sentence)
 {
+    if ((!sentence || !sentence[0]) && error == client->broken)
+        sentence = client->refusal;
     if (sentence && sentence[0])
         snprintf(client->sentence, sizeof(client->sentence), "%s", sentence);
     else

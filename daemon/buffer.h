@@ -27,6 +27,7 @@ struct buffer {
     LIST_ENTRY(buffer) held;         /* in the list of its connection, while `is_held` */
     LIST_HEAD(names_of, name) names; /* that are bound to it */
     LIST_HEAD(tokens_of, token) tokens;
+    uint16_t name_count, token_count;
     unsigned pins;       /* paused requests that will send its descriptor */
     struct claim *claim; /* somebody is taking it: it is there for nobody else */
     uint64_t id;
@@ -49,6 +50,13 @@ struct buffer {
 
 RB_HEAD(buffer_tree, buffer);
 LIST_HEAD(held_buffers, buffer);
+
+/*
+ * Names and tokens of one buffer: so few that all of them can be looked at, or taken away, in one go. A token can be
+ * good for many uses, and a name for many readers.
+ */
+#define NAMES_OF_BUFFER  256u
+#define TOKENS_OF_BUFFER 64u
 
 struct buffers {
     struct buffer_tree by_id;

@@ -86,22 +86,28 @@ static bool left_unread(struct peer *peer)
     return peer->was_reset;
 }
 
+/*
+ * A taker could look at its reply, descriptors and all, without taking it off the socket (MSG_PEEK). Of one's own uid
+ * nobody gains by that. But what was sent to another user is gone for good: there must not be two who have it.
+ */
 void claims_sent(struct peer *peer)
 {
-    for (struct claim *claim = LIST_FIRST(&peer->claims); claim; claim = LIST_NEXT(claim, of_peer))
+    struct claim *claim, *next;
+
+    for (claim = LIST_FIRST(&peer->claims); claim; claim = next) {
+        next = LIST_NEXT(claim, of_peer);
         claim->sent = true;
+        if (claim->owner != peer->who.uid)
+            carry_out(claim);
+    }
 }
 
-/*
- * A taker could have looked at its reply, descriptors and all, without taking it off the socket (MSG_PEEK). Of one's
- * own uid nobody gains by that. But what was sent to another user is gone for good: there must not be two who have it.
- */
 static void end_all(struct peer *peer, bool read)
 {
     struct claim *claim;
 
     while ((claim = LIST_FIRST(&peer->claims))) {
-        if (claim->sent && (read || claim->owner != peer->who.uid)) {
+        if (read && claim->sent) {
             carry_out(claim);
         } else {
             log_client(LOG_INFO, &peer->who, "did not read the buffer that it was to take: buffer %llu is back",

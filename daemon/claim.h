@@ -39,7 +39,7 @@ void claim_undo(struct claim *claim);
 void claim_forget_buffer(struct buffer *buffer);
 void claim_forget_name(struct buffer *buffer, const struct name *name);
 
-/* The replies with these claims have been sent. */
+/* The replies with these claims have been sent: those of other users' buffers are carried out. */
 void claims_sent(struct peer *peer);
 /* Carries them out, if all that was sent has been read. */
 void claims_settle(struct peer *peer);

@@ -58,7 +58,7 @@ static bool add_name(struct request *request, struct name *name)
 static bool may_list(struct request *request, const struct name *name)
 {
     struct peer *peer = request->peer;
-    if (name->buffer->claim)
+    if (name_is_claimed(name))
         return false;
     return name_allows(name, &peer->who, peer->socket, ACCESS_READ) || peer_is_administrator(peer);
 }

@@ -26,7 +26,7 @@
 #include "service.h"
 
 /* Threads that wait: for seals, for the pages of big buffers, for what clients send that is no memfd. */
-#define SEALERS         4
+#define SEALERS         16
 #define CLOSERS         2
 #define FOREIGN_CLOSERS 1
 
@@ -56,7 +56,7 @@ static struct event_base *new_loop(void)
     if (!config)
         return NULL;
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-    event_config_set_max_dispatch_interval(config, NULL, 1, PRIORITY_OTHER);
+    event_config_set_max_dispatch_interval(config, &(struct timeval){.tv_usec = OTHERS_AT_ONCE_US}, -1, PRIORITY_OTHER);
     struct event_base *loop = event_base_new_with_config(config);
     event_config_free(config);
     if (loop)

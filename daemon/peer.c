@@ -10,6 +10,7 @@
 
 #include "aside.h"
 #include "cleanup.h"
+#include "clock.h"
 #include "dispatch.h"
 #include "errors.h"
 #include "flight.h"
@@ -20,8 +21,11 @@
 
 /* A silent connection holds a slot for so long. */
 static const struct timeval handshake_time = {.tv_sec = 10};
-/* How often to look whether descriptors in flight have landed: there is no event for it. */
-static const struct timeval retry_time = {.tv_usec = 10000};
+/* How often to try again what no event tells of. */
+#define RETRY_MS 10
+/* From when on to look whether what is taken has been read, and how long to wait for it. */
+#define CLAIM_LOOK_MS 10
+#define CLAIM_TIME_NS 10000000000u
 /* And whether they have, where the connection has ended. */
 static const struct timeval landing_time = {.tv_usec = 100000};
 
@@ -39,11 +43,13 @@ static const struct timeval landing_time = {.tv_usec = 100000};
 /* From how many buffers on their closing is left to a worker. */
 #define CLOSE_IN_BATCH 8
 /* So many are released between two looks at the clock. */
-#define RELEASE_AT_ONCE 8
+#define RELEASE_AT_ONCE 2
 
 static void flush_later(struct peer *peer, int reason);
 static void take_last_turn(struct peer *peer);
 static void listen_again(struct peer *peer);
+static void end_in_turn(struct peer *peer);
+static void end_request(struct peer *peer);
 
 void peer_blame(struct peer *peer, const char *reason)
 {
@@ -73,7 +79,10 @@ static int try_to_send(struct peer *peer, const uint8_t *message, size_t length,
         return r;
     }
     flight_sent(peer, count);
-    claims_sent(peer);
+    if (!LIST_EMPTY(&peer->claims)) {
+        peer->claimed_ns = clock_monotonic_ns();
+        claims_sent(peer);
+    }
     peer->unread += SMALL_MESSAGE + 2 * (unsigned)length;
     return 0;
 }
@@ -168,11 +177,21 @@ static void hold_back_if_full(struct peer *peer)
     flush_later(peer, -EAGAIN);
 }
 
-/* Somebody who takes buffers is asked now and then whether he has read; no event tells. */
+static void flush_after(struct peer *peer, uint64_t milliseconds);
+
+/* Somebody who takes buffers is asked now and then, and ever less often, whether he has read: no event tells. */
 static void watch_claims(struct peer *peer)
 {
-    if (!LIST_EMPTY(&peer->claims) && !peer->full && !outbox_first(&peer->outbox))
-        flush_later(peer, -ETOOMANYREFS);
+    if (LIST_EMPTY(&peer->claims) || peer->full || outbox_first(&peer->outbox))
+        return;
+    uint64_t waited_ms = (clock_monotonic_ns() - peer->claimed_ns) / 1000000;
+    flush_after(peer, waited_ms < CLAIM_LOOK_MS ? CLAIM_LOOK_MS : waited_ms);
+}
+
+/* What it takes and does not read is there for nobody, and stays charged to its owner. */
+static bool claims_are_overdue(const struct peer *peer)
+{
+    return !LIST_EMPTY(&peer->claims) && clock_monotonic_ns() - peer->claimed_ns > CLAIM_TIME_NS;
 }
 
 static void drop_first(struct peer *peer)
@@ -188,6 +207,11 @@ static void on_flush(evutil_socket_t fd, short what, void *argument)
 
     (void)fd, (void)what;
     claims_settle(peer);
+    if (claims_are_overdue(peer)) {
+        peer_blame(peer, "it has not read for 10 seconds what it takes");
+        peer_end(peer);
+        return;
+    }
     peer->full = false;
     while ((parcel = outbox_first(&peer->outbox))) {
         int r = try_to_send(peer, parcel->message, parcel->length, parcel->fd, parcel->count);
@@ -202,18 +226,31 @@ static void on_flush(evutil_socket_t fd, short what, void *argument)
         }
         drop_first(peer);
     }
+    end_request(peer);
     watch_claims(peer);
     listen_again(peer);
+}
+
+static void flush_after(struct peer *peer, uint64_t milliseconds)
+{
+    struct timeval time = {.tv_sec = (time_t)(milliseconds / 1000),
+                           .tv_usec = (suseconds_t)(milliseconds % 1000 * 1000)};
+
+    event_del(&peer->flush);
+    event_assign(&peer->flush, peer->broker->loop, -1, 0, on_flush, peer);
+    event_add(&peer->flush, &time);
 }
 
 /* A full socket tells when it has room. For all else there is only the clock; a peer that hangs up is noticed then. */
 static void flush_later(struct peer *peer, int reason)
 {
-    short what = reason == -EAGAIN ? EV_WRITE : 0;
-
+    if (reason != -EAGAIN) {
+        flush_after(peer, RETRY_MS);
+        return;
+    }
     event_del(&peer->flush);
-    event_assign(&peer->flush, peer->broker->loop, what ? peer->socket : -1, what, on_flush, peer);
-    event_add(&peer->flush, what ? NULL : &retry_time);
+    event_assign(&peer->flush, peer->broker->loop, peer->socket, EV_WRITE, on_flush, peer);
+    event_add(&peer->flush, NULL);
 }
 
 static bool is_busy(const struct peer *peer)
@@ -259,6 +296,13 @@ static void release_request(struct peer *peer)
     if (peer->request_charged)
         quota_release(&peer->broker->quota, peer->who.uid, RESOURCE_REQUESTS, 1);
     peer->request_charged = false;
+}
+
+/* Where nothing is left of it that takes time. */
+static void end_request(struct peer *peer)
+{
+    if (!is_busy(peer) && LIST_EMPTY(&peer->claims))
+        release_request(peer);
 }
 
 /* Reads one message and has it served. *there: one was there. */
@@ -338,8 +382,7 @@ static enum verdict read_messages(struct peer *peer)
         verdict = read_message(peer, &there);
         hold_back_if_full(peer);
         done += there;
-        if (!is_busy(peer))
-            release_request(peer);
+        end_request(peer);
     }
     watch_claims(peer);
     adapt_burst(peer, done, there);
@@ -367,7 +410,7 @@ static enum verdict go_on(struct peer *peer)
         verdict = dispatch_sealed(peer, take_pointer(peer->job));
     }
     if (verdict == GO_ON && !is_busy(peer)) {
-        release_request(peer);
+        end_request(peer);
         hold_back_if_full(peer);
         watch_claims(peer);
     }
@@ -377,7 +420,10 @@ static enum verdict go_on(struct peer *peer)
 /* Which of several replies it has read, nobody could tell: so one that takes is served one request at a time. */
 static bool waits_for_claims(struct peer *peer)
 {
+    if (LIST_EMPTY(&peer->claims))
+        return false;
     claims_settle(peer);
+    end_request(peer);
     if (LIST_EMPTY(&peer->claims))
         return false;
     stop_listening(peer);
@@ -420,7 +466,7 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
     (void)fd;
     if (what == EV_TIMEOUT) {
         peer_blame(peer, "no HELLO came in 10 seconds");
-        peer_end(peer);
+        end_in_turn(peer);
         return;
     }
     if (turn_begin_at_once(peer)) {
@@ -492,7 +538,7 @@ void peer_create(struct broker *broker, int socket_taken)
     STAILQ_INIT(&peer->outbox);
     LIST_INSERT_HEAD(&broker->peers, peer, link);
     event_assign(&peer->readable, broker->loop, peer->socket, EV_READ | EV_PERSIST, on_readable, peer);
-    event_priority_set(&peer->readable, PRIORITY_PEER);
+    event_priority_set(&peer->readable, turn_priority(peer));
     event_assign(&peer->flush, broker->loop, -1, 0, on_flush, peer);
     listen_again(peer);
     log_client(LOG_DEBUG, &peer->who, "connected");
@@ -588,10 +634,22 @@ static void take_last_turn(struct peer *peer)
     event_add(&peer->flush, &landing_time);
 }
 
-void peer_end(struct peer *peer)
+static void prepare_end(struct peer *peer)
 {
     stop_serving(peer);
     shutdown(peer->socket, SHUT_RDWR);
     peer->ending = true;
+}
+
+/* Many may have to end at the same moment. */
+static void end_in_turn(struct peer *peer)
+{
+    prepare_end(peer);
+    turn_wait(peer);
+}
+
+void peer_end(struct peer *peer)
+{
+    prepare_end(peer);
     take_last_turn(peer);
 }

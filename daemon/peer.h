@@ -49,6 +49,7 @@ struct peer {
     struct aside *aside;      /* a request of its that is tried again later */
     struct paused *paused;    /* a request of its that goes on in its next turn */
     struct held_buffers held;
+    uint64_t claimed_ns;  /* when the last of these was sent */
     struct claims claims; /* what it is taking out of the broker */
     struct outbox outbox;
     struct event readable;

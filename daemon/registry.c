@@ -76,6 +76,7 @@ static void attach(struct name *name, const struct binding *binding, struct buff
     name->published_ns = clock_realtime_ns();
     name->generation++;
     LIST_INSERT_HEAD(&buffer->names, name, of_buffer);
+    buffer->name_count++;
     buffer->flags |= SEALBUF_INFO_PUBLISHED;
     buffer_unhold(buffers, buffer); /* its names hold it now */
 }
@@ -85,6 +86,7 @@ static void rebind(struct registry *registry, struct name *name, const struct bi
     struct buffer *before = name->buffer;
 
     LIST_REMOVE(name, of_buffer);
+    before->name_count--;
     claim_forget_name(before, name);
     attach(name, binding, registry->buffers);
     buffer_drop_if_unheld(registry->buffers, before);
@@ -140,11 +142,21 @@ void registry_unbind(struct registry *registry, struct name *name)
     struct buffer *buffer = name->buffer;
 
     LIST_REMOVE(name, of_buffer);
+    buffer->name_count--;
     claim_forget_name(buffer, name);
     RB_REMOVE(name_tree, &registry->names, name);
     release(registry, name->owner, name->length);
     free(name);
     buffer_drop_if_unheld(registry->buffers, buffer);
+}
+
+bool name_is_claimed(const struct name *name)
+{
+    const struct claim *claim = name->buffer->claim;
+
+    if (!claim)
+        return false;
+    return claim->by_name ? claim->name == name : claim->owner == name->owner;
 }
 
 bool name_allows(const struct name *name, struct credentials *who, int socket, enum access access)

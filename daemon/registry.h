@@ -65,6 +65,9 @@ static inline struct span name_text(const struct name *name)
 int registry_bind(struct registry *registry, const struct binding *binding, struct name **bound, struct limit_met *met);
 void registry_unbind(struct registry *registry, struct name *name);
 
+/* Whether somebody is taking the buffer by it, or by a token of its owner's: it is there for nobody else. */
+bool name_is_claimed(const struct name *name);
+
 /* What writes can read, too: there are no write-only descriptors of buffers. */
 enum access { ACCESS_READ = 4, ACCESS_READ_WRITE = 6 };
 

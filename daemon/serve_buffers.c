@@ -9,6 +9,7 @@
 #include "sealing.h"
 #include "seals.h"
 #include "serve.h"
+#include "target.h"
 
 /* Buffers, connections and closes that wait share the descriptor table; a reserve stays for the broker's own work. */
 static int check_descriptor_budget(struct request *request)
@@ -251,7 +252,7 @@ int check_seal(struct request *request, const struct seal_request *in, struct bu
 
     if (in->id == 0)
         return refuse(request, SEALBUF_ERR_TARGET, "the id is 0");
-    *buffer = buffer_find(&request->broker->buffers, in->id);
+    *buffer = target_buffer(request, in->id);
     if (!*buffer || (*buffer)->claim)
         return refuse(request, SEALBUF_ERR_NOT_FOUND, "there is no buffer with id %llu", (unsigned long long)in->id);
     if (who->uid != 0 && who->uid != (*buffer)->owner)

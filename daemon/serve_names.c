@@ -36,9 +36,12 @@ int check_publish(struct request *request, const struct publish_request *in, str
     r = check_group(request, in);
     if (r)
         return r;
-    const struct name *name = registry_find(&request->broker->registry, request->peer->who.uid, in->name);
-    if (name && !name->buffer->claim && !(in->flags & SEALBUF_PUBLISH_REPLACE))
+    const struct name *name = target_name(request, request->peer->who.uid, in->name);
+    if (name && !(in->flags & SEALBUF_PUBLISH_REPLACE))
         return refuse(request, SEALBUF_ERR_EXISTS, "the name '%.*s' is bound already", SPAN_ARGS(in->name));
+    if ((*buffer)->name_count >= NAMES_OF_BUFFER && !(name && name->buffer == *buffer))
+        return refuse_with_remedy(request, SEALBUF_ERR_LIMIT,
+                                  "a buffer has 256 names at most; remove some, or publish another buffer");
     return 0;
 }
 
@@ -112,7 +115,11 @@ static int redeem(struct request *request, const struct get_request *in, struct 
 
     if (in->id || in->name.length)
         return refuse(request, SEALBUF_ERR_TARGET, "a token and a buffer are given");
-    if (!token || token->buffer->claim)
+    if (token && token->buffer->claim) {
+        claims_settle(token->buffer->claim->peer);
+        token = token_find(&request->broker->tokens, in->token);
+    }
+    if (!token || (token->buffer->claim && !token->buffer->claim->by_name))
         return refuse(request, SEALBUF_ERR_TOKEN, "%s", "");
     if (in->flags & SEALBUF_GET_WRITABLE && !(token->flags & SEALBUF_SHARE_WRITABLE))
         return refuse(request, SEALBUF_ERR_DENIED, "the token is good for reading only");
@@ -133,7 +140,13 @@ static int pay(struct request *request, const struct target *target)
 {
     struct token *token = target->token;
     bool takes = token ? !!(token->flags & SEALBUF_SHARE_TAKE) : target->name && target->name->take;
+    struct limit_met met;
 
+    if (takes && target->buffer->claim)
+        return refuse_with_remedy(request, SEALBUF_ERR_BUSY,
+                                  "somebody is taking this buffer by another name; try again");
+    if (takes && !peer_charge_request(request->peer, &met)) /* it may take its time to read what it takes */
+        return refuse_limit(request, SEALBUF_ERR_LIMIT, &met);
     if (takes) {
         uid_t owner = token ? token->maker : target->name->owner;
         request->claim = claim_make(request->peer, target->buffer, target->name, owner);

@@ -29,6 +29,9 @@ int serve_share(struct request *request, const union request_record *record, uni
         r = check_take(request, in, target.buffer);
     if (r)
         return r;
+    if (target.buffer->token_count >= TOKENS_OF_BUFFER)
+        return refuse_with_remedy(request, SEALBUF_ERR_LIMIT,
+                                  "a buffer has 64 tokens at most; revoke some, or make one for several uses");
     struct token_spec spec = {target.buffer, request->peer->who.uid, in->flags, in->uses, in->expire_ms};
     r = token_make(&request->broker->tokens, &spec, &token, &met);
     if (r)

@@ -24,26 +24,61 @@ static bool name_gives(struct request *request, const struct name *name, enum ac
     return name_allows(name, &peer->who, peer->socket, access);
 }
 
+struct name *target_name(struct request *request, uid_t owner, struct span text)
+{
+    struct registry *registry = &request->broker->registry;
+    struct name *name = registry_find(registry, owner, text);
+
+    if (!name || !name_is_claimed(name))
+        return name;
+    claims_settle(name->buffer->claim->peer);
+    return registry_find(registry, owner, text);
+}
+
+/* What is being taken can still be taken away: by its owner, or an administrator. */
+static bool is_hidden(struct request *request, const struct name *name, enum access access)
+{
+    if (!name_is_claimed(name))
+        return false;
+    if (access == ACCESS_OWNER || access == ACCESS_OWNER_OR_ADMINISTRATOR)
+        return false;
+    return access != ACCESS_LOOK || !peer_is_administrator(request->peer);
+}
+
+struct buffer *target_buffer(struct request *request, uint64_t id)
+{
+    struct buffers *buffers = &request->broker->buffers;
+    struct buffer *buffer = buffer_find(buffers, id);
+
+    if (!buffer || !buffer->claim)
+        return buffer;
+    claims_settle(buffer->claim->peer);
+    return buffer_find(buffers, id);
+}
+
+/* By which of its names there is access, the last one that it got first; or NULL. */
+static struct name *name_that_gives(struct request *request, struct buffer *buffer, enum access access)
+{
+    struct name *name = LIST_FIRST(&buffer->names);
+
+    while (name && (is_hidden(request, name, access) || !name_gives(request, name, access)))
+        name = LIST_NEXT(name, of_buffer);
+    return name;
+}
+
 /*
  * Published buffers are open to whom one of their names lets in, others to their owner alone. A buffer's owner need not
  * be the owner of all of its names: root may have given it one, which is none of the owner's business.
  */
 static int find_by_id(struct request *request, uint64_t id, enum access access, struct target *target)
 {
-    struct buffer *buffer = buffer_find(&request->broker->buffers, id);
-    struct name *name;
+    bool reads = access == ACCESS_READ || access == ACCESS_READ_WRITE, administers = access != ACCESS_OWNER && !reads;
+    struct buffer *buffer = target_buffer(request, id);
 
-    if (!buffer || buffer->claim)
+    *target = (struct target){buffer, buffer ? name_that_gives(request, buffer, access) : NULL, NULL};
+    if (!buffer || (buffer->claim && reads && !target->name))
         return refuse(request, SEALBUF_ERR_NOT_FOUND, "there is no buffer with id %llu", (unsigned long long)id);
-    *target = (struct target){buffer, NULL, NULL};
-    LIST_FOREACH(name, &buffer->names, of_buffer)
-    if (name_gives(request, name, access)) {
-        target->name = name;
-        break;
-    }
-    bool owned = is_owner(request, buffer->owner), reads = access == ACCESS_READ || access == ACCESS_READ_WRITE;
-    if (!owned && !reads && access != ACCESS_OWNER)
-        owned = peer_is_administrator(request->peer);
+    bool owned = is_owner(request, buffer->owner) || (administers && peer_is_administrator(request->peer));
     /* Its owner may do everything with it, but for taking away a name that is not its own. */
     if (target->name || (owned && (reads || access == ACCESS_LOOK || LIST_EMPTY(&buffer->names))))
         return 0;
@@ -55,9 +90,9 @@ static int find_by_name(struct request *request, const struct target_request *in
                         struct target *target)
 {
     uid_t owner = in->owner == SEALBUF_OWNER_SELF ? request->peer->who.uid : in->owner;
-    struct name *name = registry_find(&request->broker->registry, owner, in->name);
+    struct name *name = target_name(request, owner, in->name);
 
-    if (!name || name->buffer->claim)
+    if (!name || is_hidden(request, name, access))
         return refuse(request, SEALBUF_ERR_NOT_FOUND, "uid %u has published nothing as '%.*s'", (unsigned)owner,
                       SPAN_ARGS(in->name));
     if (!name_gives(request, name, access) && access != ACCESS_READ && access != ACCESS_READ_WRITE &&

@@ -17,6 +17,10 @@ struct target {
 #define ACCESS_OWNER_OR_ADMINISTRATOR ((enum access)1)
 #define ACCESS_LOOK                   ((enum access)3)
 
+/* A name, or NULL; one that is being taken is looked at once more first: it may be gone by now. */
+struct name *target_name(struct request *request, uid_t owner, struct span name);
+struct buffer *target_buffer(struct request *request, uint64_t id);
+
 /* 0, or a refusal. */
 int target_find(struct request *request, const struct target_request *in, enum access access, struct target *target);
 

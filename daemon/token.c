@@ -116,6 +116,7 @@ int token_make(struct tokens *tokens, const struct token_spec *spec, struct toke
     set_expiry(token, spec->expire_ms);
     RB_INSERT(token_tree, &tokens->by_handle, token);
     LIST_INSERT_HEAD(&spec->buffer->tokens, token, of_buffer);
+    spec->buffer->token_count++;
     *made = token;
     return 0;
 }
@@ -161,6 +162,7 @@ void token_remove(struct token *token)
         RB_REMOVE(token_deadlines, &token->tokens->expiring, token);
     RB_REMOVE(token_tree, &token->tokens->by_handle, token);
     LIST_REMOVE(token, of_buffer);
+    token->buffer->token_count--;
     quota_release(token->tokens->quota, token->maker, RESOURCE_TOKENS, 1);
     explicit_bzero(token->secret, sizeof(token->secret));
     free(token);

@@ -148,6 +148,11 @@ static void on_next(evutil_socket_t fd, short what, void *argument)
     turn_end(broker, uid);
 }
 
+int turn_priority(const struct peer *peer)
+{
+    return peer->account->held[RESOURCE_CONNECTIONS] <= CONNECTIONS_ALONE ? PRIORITY_FEW : PRIORITY_OTHER;
+}
+
 void turns_init(struct broker *broker)
 {
     TAILQ_INIT(&broker->turns.waiting);

@@ -33,10 +33,15 @@ struct turns {
     uid_t last_uid;                                /* it */
 };
 
-/* Priorities of events (event_priority_set(3)): peers that ask are looked at first, and all others one at a time. */
-enum { PRIORITY_PEER, PRIORITY_OTHER, PRIORITIES };
+/*
+ * Priorities of events (event_priority_set(3)): the first few connections of each uid are looked at first; all else,
+ * the other connections too, for so long at a time.
+ */
+enum { PRIORITY_FEW, PRIORITY_OTHER, PRIORITIES };
+#define OTHERS_AT_ONCE_US 10
 
 void turns_init(struct broker *broker);
+int turn_priority(const struct peer *peer);
 
 /* Whether the peer may be served at once. Starts the slice. */
 bool turn_begin_at_once(struct peer *peer);

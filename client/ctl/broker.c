@@ -8,7 +8,7 @@
 #include "report.h"
 
 /* Whatever the reason is: without a connection the broker is not to be reached, and that is what a script acts on. */
-static int report_connect(const struct options *options, int error)
+static int report_connect(const struct options *options, int error, const char *sentence)
 {
     const char *address = options->socket ? options->socket : getenv("SEALBUF_SOCKET");
     const char *quote = address ? "'" : "";
@@ -22,16 +22,20 @@ static int report_connect(const struct options *options, int error)
         report_system(error, "give --socket the path of a broker's socket that you may use", "cannot connect to %s%s%s",
                       quote, address, quote);
     else
-        report_broker(NULL, error, "cannot connect to %s%s%s", quote, address, quote);
+        report_failure("cannot connect to %s%s%s: %s", quote, address, quote, sentence);
     return STATUS_UNREACHABLE;
 }
 
 int broker_connect(const struct options *options, sealbuf_client **client)
 {
-    struct sealbuf_connect_options connect = {.struct_size = sizeof(connect), .address = options->socket};
+    char sentence[SEALBUF_MAX_TEXT + 1] = "";
+    struct sealbuf_connect_options connect = {.struct_size = sizeof(connect),
+                                              .address = options->socket,
+                                              .sentence = sentence,
+                                              .sentence_size = sizeof(sentence)};
 
     int r = sealbuf_connect(client, &connect);
-    return r < 0 ? report_connect(options, r) : 0;
+    return r < 0 ? report_connect(options, r, sentence) : 0;
 }
 
 size_t broker_count(const struct options *options)

@@ -13,6 +13,7 @@
 #include "command.h"
 #include "options.h"
 #include "output.h"
+#include "program.h"
 #include "report.h"
 
 #define NO_NAME SIZE_MAX
@@ -107,15 +108,32 @@ static void restore_signals(void)
     signal(SIGXFSZ, SIG_DFL);
 }
 
+static int report_program(const char *program, int error)
+{
+    report_system(error,
+                  error == ENOENT ? "give a command that is in $PATH, or its path" : "give a command that can be run",
+                  "cannot run '%s'", program);
+    return error == ENOENT ? STATUS_NO_COMMAND : STATUS_NOT_EXECUTABLE;
+}
+
+/* Before anything is got: a buffer that one takes by getting it must not be lost because of a misspelt command. */
+static int check_program(const struct options *options)
+{
+    const char *program = options->program[0];
+    size_t length;
+
+    for (const char *text = program; *text; text++)
+        if (placeholder(options, text, &length) != NO_NAME)
+            return 0;
+    int r = program_find(program);
+    return r < 0 ? report_program(program, -r) : 0;
+}
+
 static int run(char **arguments)
 {
     restore_signals();
     execvp(arguments[0], arguments);
-    int error = errno;
-    report_system(error,
-                  error == ENOENT ? "give a command that is in $PATH, or its path" : "give a command that can be run",
-                  "cannot run '%s'", arguments[0]);
-    return error == ENOENT ? STATUS_NO_COMMAND : STATUS_NOT_EXECUTABLE;
+    return report_program(arguments[0], errno);
 }
 
 int command_exec(const struct options *options)
@@ -123,6 +141,8 @@ int command_exec(const struct options *options)
     size_t count = 0;
 
     int r = check_placeholders(options);
+    if (!r)
+        r = check_program(options);
     if (r)
         return r;
     while (options->program[count])

@@ -75,6 +75,15 @@ static json_t *metadata(const struct sealbuf_info *info)
     return object;
 }
 
+/* What only a name has: who got the buffer by a token is told nothing of a name. */
+static json_t *of_name(const struct sealbuf_info *info, json_t *value)
+{
+    if (info->name[0])
+        return value;
+    json_decref(value);
+    return json_null();
+}
+
 static json_t *mode_text(uint32_t mode)
 {
     char text[16];
@@ -95,9 +104,9 @@ static int add_origin(json_t *object, const struct sealbuf_info *info)
     char user[DISPLAY_SIZE];
     CLEANUP(json_decrefp)
     json_t *origin =
-        json_pack("{s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "owner", (json_int_t)info->owner, "owner_name",
-                  output_text(display_user(info->owner, user)), "group", (json_int_t)info->group, "creator_pid",
-                  (json_int_t)info->creator_pid, "created", output_time(info->created_ns), "created_ns",
+        json_pack("{s:I, s:o, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "owner", (json_int_t)info->owner, "owner_name",
+                  output_text(display_user(info->owner, user)), "group", of_name(info, json_integer(info->group)),
+                  "creator_pid", (json_int_t)info->creator_pid, "created", output_time(info->created_ns), "created_ns",
                   output_number(info->created_ns), "published", output_time(info->published_ns), "published_ns",
                   output_number(info->published_ns), "creator_pidfd", pidfd(info), "creator_security",
                   output_text(info->creator_security));
@@ -107,13 +116,14 @@ static int add_origin(json_t *object, const struct sealbuf_info *info)
 
 json_t *output_info(const struct sealbuf_info *info)
 {
-    json_t *object = json_pack(
-        "{s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:b, s:b, s:b, s:b}", "name", output_text(info->name), "id",
-        output_number(info->id), "generation", output_number(info->generation), "size", output_number(info->size),
-        "allocated", output_number(info->allocated), "seals", output_seals(info->seals), "seals_raw",
-        (json_int_t)info->seals, "mode", mode_text(info->mode), "label", output_text(info->label), "adopted",
-        !!(info->flags & SEALBUF_INFO_ADOPTED), "executable", !!(info->flags & SEALBUF_INFO_EXECUTABLE), "huge",
-        !!(info->flags & SEALBUF_INFO_HUGE), "take", !!(info->flags & SEALBUF_INFO_TAKE));
+    json_t *object = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:b, s:b, s:b, s:b}", "name",
+                               of_name(info, output_text(info->name)), "id", output_number(info->id), "generation",
+                               of_name(info, output_number(info->generation)), "size", output_number(info->size),
+                               "allocated", output_number(info->allocated), "seals", output_seals(info->seals),
+                               "seals_raw", (json_int_t)info->seals, "mode", of_name(info, mode_text(info->mode)),
+                               "label", output_text(info->label), "adopted", !!(info->flags & SEALBUF_INFO_ADOPTED),
+                               "executable", !!(info->flags & SEALBUF_INFO_EXECUTABLE), "huge",
+                               !!(info->flags & SEALBUF_INFO_HUGE), "take", !!(info->flags & SEALBUF_INFO_TAKE));
 
     if (!object || add_origin(object, info) == 0)
         return object;
@@ -131,8 +141,13 @@ json_t *output_details(const struct sealbuf_info *info)
 
 json_t *output_error(const char *name, int error)
 {
-    return json_pack("{s:o, s:s, s:s}", "name", output_text(name), "error", sealbuf_error_name(error), "message",
-                     sealbuf_strerror(error));
+    json_t *object = json_object();
+
+    if (name)
+        json_object_set_new(object, "name", output_text(name));
+    json_object_set_new(object, "error", json_string(sealbuf_error_name(error)));
+    json_object_set_new(object, "message", json_string(sealbuf_strerror(error)));
+    return object;
 }
 
 int output_json(FILE *stream, json_t *value)

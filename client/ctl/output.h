@@ -21,7 +21,7 @@ json_t *output_time(uint64_t nanoseconds_since_epoch);
 /* All that list tells of a buffer; and with the metadata, all that stat and get do. */
 json_t *output_info(const struct sealbuf_info *info);
 json_t *output_details(const struct sealbuf_info *info);
-/* A NAME that could not be dealt with, between those that could. */
+/* A NAME that could not be dealt with, between those that could; NULL for what has no name, a token. */
 json_t *output_error(const char *name, int error);
 
 /* Prints and releases it. 0, or STATUS_FAILED, reported. */

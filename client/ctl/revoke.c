@@ -20,9 +20,13 @@ static int revoke_token(const struct options *options)
     if (r)
         return r;
     r = sealbuf_revoke(client, &revoke);
+    json_t *object = r < 0 ? output_error(NULL, r) : json_pack("{s:b}", "revoked", true);
     if (r < 0)
-        return report_broker(client, r, "cannot revoke the token");
-    return options->json ? output_json(stdout, json_pack("[{s:b}]", "revoked", true)) : 0;
+        r = report_broker(client, r, "cannot revoke the token");
+    CLEANUP(json_decrefp)
+    json_t *array = json_pack("[o]", object);
+    int printed = options->json ? output_json(stdout, json_incref(array)) : 0;
+    return r ? r : printed;
 }
 
 static int revoke_name(sealbuf_client *client, const struct options *options, const char *name, json_t **object)

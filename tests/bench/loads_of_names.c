@@ -10,6 +10,7 @@
 #include "users.h"
 
 #define NAMES       100000u
+#define NAMES_EACH  200u /* of a buffer, which has 256 at most */
 #define NAMES_SMALL 2000u
 #define LISTERS     4u
 #define PREFIX      "list/"
@@ -18,18 +19,23 @@ static struct flood flood;
 static struct message lists[LISTERS];
 static unsigned names;
 
-/* One buffer with many names; they stay. */
+/* Buffers with many names; they stay. */
 static int bind_names(struct hostile *hostile)
 {
-    struct hostile_buffer buffer;
+    static struct hostile_buffer buffers[NAMES / NAMES_EACH];
+    static uint64_t ids[NAMES / NAMES_EACH];
     int socket = wire_open(hostile->address); /* open to the end */
 
     names = hostile->small ? NAMES_SMALL : NAMES;
     snprintf(hostile->note, sizeof(hostile->note), "%u names", names);
-    if (socket < 0 || hostile_buffers_create_all(socket, &buffer, 1, 1, SEALBUF_SEALS_IMMUTABLE) < 0)
+    unsigned count = names / NAMES_EACH;
+    if (socket < 0 || hostile_buffers_create_all(socket, buffers, count, 1, SEALBUF_SEALS_IMMUTABLE) < 0)
         return -1;
-    close(buffer.fd);
-    return hostile_names_bind(socket, &buffer.id, 1, PREFIX, names);
+    for (unsigned i = 0; i < count; i++) {
+        ids[i] = buffers[i].id;
+        close(buffers[i].fd);
+    }
+    return hostile_names_bind(socket, ids, count, PREFIX, names);
 }
 
 static int make_list(struct message *message, const struct list_request *list)

@@ -5,6 +5,7 @@ import errno
 import fcntl
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import time
@@ -76,6 +77,53 @@ def mode_bits(broker, _):
     in_child(lambda: remove_all(broker), ALICE, ALICE)
 
 
+@suite.test
+def groups(broker, _):
+    """root publishes for any group, others for one of theirs; a group without its flag is FLAGS, alone or in a batch"""
+    need_root()
+    group = max([STAFF, *os.getgroups()]) + 1
+
+    def publish():
+        with broker.connect() as client:
+            buffer = client.create(1)
+            os.close(buffer['fd'])
+            records = [{'id': buffer['id'], 'name': 'groups/%d' % i, 'mode': 0o640, **values} for i, values in enumerate((
+                {'group': group, 'flags': wire.PUBLISH_GROUP}, {'group': STAFF, 'flags': wire.PUBLISH_GROUP},
+                {'group': STAFF}, {}))]
+            with client.call(wire.PUBLISH, records) as message:
+                batch = [wire.NAME_OF.get(record['status'], 'OK') for record in message.records]
+            with refused('FLAGS'):
+                client.publish(buffer['id'], 'groups/one', group=STAFF)
+            there = {name['name']: name['group'] for name in client.list(prefix='groups/')}
+            for name in there:
+                client.remove(name)
+            return batch, there
+
+    equal(publish(), (['OK', 'OK', 'FLAGS', 'OK'], {'groups/0': group, 'groups/1': STAFF, 'groups/3': os.getegid()}),
+          'what root may')
+    equal(in_child(publish, ALICE, ALICE, [STAFF]),
+          (['DENIED', 'OK', 'FLAGS', 'OK'], {'groups/1': STAFF, 'groups/3': ALICE}), 'what a member may')
+
+
+@suite.test
+def removal_is_logged(broker, _):
+    """who removes a name of another one is in the log, who removes a name of its own is not"""
+    need_root()
+    for name in ('logged/mine', 'logged/theirs'):
+        in_child(lambda n=name: put(broker, n, 0o600), ALICE, ALICE)
+
+    def remove_own():
+        with broker.connect() as client:
+            client.remove('logged/mine')
+
+    in_child(remove_own, ALICE, ALICE)
+    with broker.connect() as root:
+        root.remove('logged/theirs', owner=ALICE)
+    log = broker.log()
+    equal("removed 'logged/theirs' of uid %d" % ALICE in log, True, 'root in the log')
+    equal('logged/mine' in log, False, 'the owner in the log')
+
+
 def remove_all(broker):
     with broker.connect() as client:
         for record in client.list():
@@ -91,9 +139,9 @@ def listing_tells_no_secrets(broker, _):
 
     def publish_many():
         with broker.connect() as client:
-            buffer = client.create(0)
-            os.close(buffer['fd'])
             for start in range(0, 5000, 200):
+                buffer = client.create(0)
+                os.close(buffer['fd'])
                 names = ['list/%04d' % i for i in range(start, start + 200)]
                 client.call(wire.PUBLISH, [{'id': buffer['id'], 'name': name,
                                             'mode': 0o604 if name in public else 0o600} for name in names]).close()
@@ -393,6 +441,32 @@ def ends_with_everything_open(*_):
         waiting.close()
         os.unlink(broker.log_path)
         os.rmdir(broker.directory)
+
+
+@suite.test
+def ends_in_the_middle(*_):
+    """SIGTERM while many requests wait for their next turn: the end is clean, with every account at zero"""
+    broker = Broker()
+    clients = [broker.connect() for _ in range(20)]
+    for i, client in enumerate(clients):
+        buffer = client.create(1)
+        os.close(buffer['fd'])
+        client.publish(buffer['id'], 'middle/%d' % i)
+    with broker.stopped():
+        for i, client in enumerate(clients):
+            client.start(wire.GET, [{'name': 'middle/%d' % i, 'flags': wire.GET_WRITABLE}] * wire.MAX_RECORDS)
+        broker.process.send_signal(signal.SIGTERM)
+    try:
+        equal(broker.process.wait(20), 0, 'exit status')
+    except BaseException:
+        broker.process.kill()
+        broker.process.wait()
+        broker.show_log()
+        raise
+    finally:
+        for client in clients:
+            client.close()
+        shutil.rmtree(broker.directory)
 
 
 @suite.test

@@ -3,9 +3,9 @@
 """Who may do what: tables of it, and for each of their cells the kernel and the broker are asked.
 
 The creator is alice. She publishes buffers from a process of hers; "same uid" is another process of hers, "group
-member" somebody whose supplementary group is that of her process, "other" somebody else, "root" uid 0. The broker has a
-uid of its own, as the system's has. Everybody has his descriptors from the broker, and does with them what he can by
-the kernel's own means.
+member" somebody whose supplementary group is that of her process, "other" somebody else, "administrator" somebody else
+who is in the broker's admin-group, "root" uid 0. The broker has a uid of its own, as the system's has. Everybody has his
+descriptors from the broker, and does with them what he can by the kernel's own means.
 
     access_table.py --print        prints the tables as docs/security.md has them
 """
@@ -19,6 +19,7 @@ import re
 import sys
 
 import sealbuf_wire as wire
+from configuring import Folder
 from testbed import Suite, access_mode_of, equal, in_child, need_root
 
 # What the broker answers. It is the same for created and adopted buffers, and whatever their seals.
@@ -29,32 +30,35 @@ from testbed import Suite, access_mode_of, equal, in_child, need_root
 #                     published in a namespace of one's own, and alice's name means what it meant
 #   list              LIST of alice's names. `unseen`: the name is not among them
 BROKER = '''
-    who           mode              get     get rw  stat    list    seal    publish  share   replace  remove
-    creator       any               yes     yes     yes     yes     yes     yes      yes     yes      yes
-    same uid      any               yes     yes     yes     yes     yes     yes      yes     yes      yes
-    group member  0600, 0604        DENIED  DENIED  DENIED  unseen  DENIED  DENIED   DENIED  apart    DENIED
-    group member  0640, 0644        yes     DENIED  yes     yes     DENIED  DENIED   DENIED  apart    DENIED
-    group member  0660, 0666        yes     yes     yes     yes     DENIED  DENIED   DENIED  apart    DENIED
-    other         0600, 0640, 0660  DENIED  DENIED  DENIED  unseen  DENIED  DENIED   DENIED  apart    DENIED
-    other         0604, 0644        yes     DENIED  yes     yes     DENIED  DENIED   DENIED  apart    DENIED
-    other         0666              yes     yes     yes     yes     DENIED  DENIED   DENIED  apart    DENIED
-    root          any               yes     yes     yes     yes     yes     yes      yes     apart    yes
+    who            mode              get     get rw  stat    list    seal    publish  share   replace  remove
+    creator        any               yes     yes     yes     yes     yes     yes      yes     yes      yes
+    same uid       any               yes     yes     yes     yes     yes     yes      yes     yes      yes
+    group member   0600, 0604        DENIED  DENIED  DENIED  unseen  DENIED  DENIED   DENIED  apart    DENIED
+    group member   0640, 0644        yes     DENIED  yes     yes     DENIED  DENIED   DENIED  apart    DENIED
+    group member   0660, 0666        yes     yes     yes     yes     DENIED  DENIED   DENIED  apart    DENIED
+    other          0600, 0640, 0660  DENIED  DENIED  DENIED  unseen  DENIED  DENIED   DENIED  apart    DENIED
+    other          0604, 0644        yes     DENIED  yes     yes     DENIED  DENIED   DENIED  apart    DENIED
+    other          0666              yes     yes     yes     yes     DENIED  DENIED   DENIED  apart    DENIED
+    administrator  0600, 0640, 0660  DENIED  DENIED  yes     yes     DENIED  DENIED   DENIED  apart    yes
+    administrator  0604, 0644        yes     DENIED  yes     yes     DENIED  DENIED   DENIED  apart    yes
+    administrator  0666              yes     yes     yes     yes     DENIED  DENIED   DENIED  apart    yes
+    root           any               yes     yes     yes     yes     yes     yes      yes     apart    yes
 '''
 
 # What the kernel answers to who has a descriptor, of either kind, whatever the seals: it asks whose inode it is.
 #   reopen            open(2) of /proc/self/fd/N for reading and writing
 #   chmod             fchmod(2) to 0666, after which a reopen is possible
 INODE = '''
-    buffer                                who                     reopen  chmod
-    created                               creator, same uid       EACCES  EPERM
-    created                               group member, other     EACCES  EPERM
-    created                               root                    yes     yes
-    adopted, with mode 0444               creator, same uid       EACCES  yes
-    adopted, with mode 0444               group member, other     EACCES  EPERM
-    adopted, with mode 0444               root                    yes     yes
-    adopted, as memfd_create(2) makes it  creator, same uid       yes     yes
-    adopted, as memfd_create(2) makes it  group member, other     yes     EPERM
-    adopted, as memfd_create(2) makes it  root                    yes     yes
+    buffer                                who                                 reopen  chmod
+    created                               creator, same uid                   EACCES  EPERM
+    created                               group member, other, administrator  EACCES  EPERM
+    created                               root                                yes     yes
+    adopted, with mode 0444               creator, same uid                   EACCES  yes
+    adopted, with mode 0444               group member, other, administrator  EACCES  EPERM
+    adopted, with mode 0444               root                                yes     yes
+    adopted, as memfd_create(2) makes it  creator, same uid                   yes     yes
+    adopted, as memfd_create(2) makes it  group member, other, administrator  yes     EPERM
+    adopted, as memfd_create(2) makes it  root                                yes     yes
 '''
 
 # What the kernel answers to a descriptor, whoever has it and whatever the buffer: root has no exception here.
@@ -74,8 +78,9 @@ DESCRIPTOR = '''
 
 ALICE = 100000 + os.getpid() % 30000 * 10
 MEMBER, OTHER, STAFF, BROKER_UID = ALICE + 1, ALICE + 2, ALICE + 3, ALICE + 4
+ADMINISTRATOR, ADMINISTRATORS = ALICE + 5, ALICE + 6
 WHO = {'creator': None, 'same uid': (ALICE, STAFF, ()), 'group member': (MEMBER, MEMBER, (STAFF,)),
-       'other': (OTHER, OTHER, ()), 'root': (0, 0, ())}
+       'other': (OTHER, OTHER, ()), 'administrator': (ADMINISTRATOR, ADMINISTRATOR, (ADMINISTRATORS,)), 'root': (0, 0, ())}
 MODES = ('0600', '0604', '0640', '0644', '0660', '0666')
 KINDS = ('created', 'adopted, with mode 0444', 'adopted, as memfd_create(2) makes it')
 SEALS = {'none': 0, 'shrink, grow': wire.SHRINK | wire.GROW, 'shrink, grow, write': wire.IMMUTABLE}
@@ -371,4 +376,6 @@ if __name__ == '__main__':
         for each, content in PAGE_TABLES.items():
             print('<!-- table: %s -->\n%s<!-- end -->\n' % (each, markdown(content)))
         sys.exit()
-    suite.main()
+    with Folder() as folder:
+        suite.arguments += '--config', folder.write('conf', '[broker]\nadmin-group = %d\n' % ADMINISTRATORS)
+        suite.main()

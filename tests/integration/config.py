@@ -246,6 +246,16 @@ def users_places(*_):
 
 
 @suite.test
+def no_admin_group(*_):
+    """an empty admin-group takes back the one of a file before"""
+    with Folder() as folder:
+        path = folder.write('c', '[broker]\nadmin-group = 5\n')
+        equal(values(checked('--config', path))['broker']['admin-group'], '5', 'group')
+        folder.write('c.d/a.conf', '[broker]\nadmin-group =\n')
+        equal(values(checked('--config', path))['broker']['admin-group'], '', 'group with the second file')
+
+
+@suite.test
 def admin_group(*_):
     """admin-group is a name or a number"""
     group = grp.getgrall()[-1]

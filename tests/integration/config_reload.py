@@ -69,6 +69,31 @@ def limits_change(*_):
         os.close(client.create(11)['fd'])
 
 
+@suite.test
+def limit_below_what_is_held(*_):
+    """a limit for all that is lowered below what others hold leaves nothing to a newcomer, until it is raised"""
+    need_root()
+
+    def newcomer():
+        with broker.connect() as client:
+            with client.call(wire.ACCOUNTS, [{}]) as message:
+                may = message.records[0]['bytes_limit']
+            try:
+                os.close(client.create(1)['fd'])
+            except wire.Refused as error:
+                return may, error.name
+            return may, 'OK'
+
+    with configured('[limits]\nbytes = 4000\n', '--socket-mode', '0666') as (broker, _, change):
+        with broker.connect() as holder:
+            os.close(holder.create(1000)['fd'])
+            equal(in_child(newcomer, BOB, BOB), (1000, 'OK'), 'bytes of a newcomer, and what CREATE answers')
+            change('[limits]\nbytes = 500\nuid-bytes = 300\n')
+            equal(in_child(newcomer, BOB, BOB), (0, 'LIMIT'), 'bytes of a newcomer below what is held')
+            change('[limits]\nbytes = 4000\n')
+            equal(in_child(newcomer, BOB, BOB), (1000, 'OK'), 'bytes of a newcomer at last')
+
+
 def admitted(broker):
     """Whether one more connection is, and whether it is told why not."""
     with broker.connect(hello=False) as client:

@@ -455,6 +455,31 @@ test_limits() {
 
 # ---- Where get writes to ---------------------------------------------------------------------------------------------
 
+# A third broker, which lets a user connect once: who comes second is told what the limit is.
+test_connection_limit() {
+    local one=$work/one holder pid
+
+    "$SEALBUFD" --socket "$one" --limit uid-connections=1 2>>"$work/log" &
+    pid=$!
+    others+=("$pid")
+    await 10 "$ctl" -s "$one" ping >/dev/null
+    mkfifo "$work/held"
+    "$ctl" -s "$one" put held "$work/held" &
+    holder=$!
+    exec 9>"$work/held"
+    await 10 refused_by "$one"
+    expect 5 "one connection too many" "$ctl" -s "$one" ping
+    says err "^sealbufctl: cannot connect to '$one': uid $(id -u) .*uid-connections=1" "... with the user and the limit"
+    exec 9>&-
+    check "the one that is there is served" wait "$holder"
+    kill "$pid"
+    wait "$pid"
+}
+
+refused_by() {
+    ! "$ctl" -s "$1" ping >/dev/null 2>&1
+}
+
 test_sinks() {
     local target=$work/sinks/file
     mkdir "$work/sinks"
@@ -629,6 +654,14 @@ test_exec() {
     says err "'$work/missing': No such file or directory; " "... and named"
     expect 126 "exec: a command that cannot be run is 126" "$ctl" exec file/1 -- "$work/1"
     says err "'$work/1': Permission denied; " "... and named"
+    expect 126 "exec: a folder cannot be run" "$ctl" exec file/1 -- "$work"
+    expect 127 "exec: a command that is in no folder of \$PATH" env PATH="$work/nowhere::$work:$PATH" "$ctl" exec file/1 -- no-such-command
+    expect 126 "exec: a file that is in a folder of \$PATH, and no program" env PATH="$work/nowhere:$work:$PATH" "$ctl" exec file/1 -- 1
+    expect 127 "exec: a command without a name" "$ctl" exec file/1 -- ''
+    expect 0 "exec: without a \$PATH" env -u PATH "$ctl" exec file/1 -- cat {}
+    check "a name that hands over" "$ctl" put handed --take "$work/1"
+    expect 127 "exec: a misspelt command" "$ctl" exec handed -- "$work/missing"
+    check "... loses nothing" cmp <("$ctl" get handed) "$work/1"
     expect 3 "exec: one name that does not exist" "$ctl" exec file/1 nothing -- touch "$work/ran"
     check "... keeps the command from running" test ! -e "$work/ran"
     expect 0 "exec: one descriptor more" "$ctl" exec file/1 -- bash -c "$open_files"
@@ -899,6 +932,7 @@ test_replace
 test_changes
 test_half_files
 test_limits
+test_connection_limit
 test_sinks
 test_impatience
 test_output_errors

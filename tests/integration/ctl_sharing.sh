@@ -103,7 +103,9 @@ test_tokens() {
     check "... gives the content" cmp "$work/out" "$work/content"
     expect 0 "get --token-file -o" "$ctl" get --token-file "$work/token" -o "$work/got" --json
     check "... gives the content" cmp "$work/got" "$work/content"
-    json "$work/out" "j['name'] == '' and j['size'] == 6" "... and tells of the buffer, not of its name"
+    json "$work/out" "j['size'] == 6 and j['owner'] == $(id -u) and
+        all(j[key] is None for key in ('name', 'generation', 'mode', 'group'))" \
+        "... and tells of the buffer, and null of its name"
     expect 0 "exec --token-file" "$ctl" exec --token-file "$work/token" -- cat {}
     check "... gives the content" cmp "$work/out" "$work/content"
     expect 0 "exec --token-file - leaves the rest of standard input" sh -c \
@@ -135,6 +137,9 @@ test_ends_of_tokens() {
     expect 4 "... makes it worthless" "$ctl" get --token-file "$work/token"
     expect 4 "revoke of what is worthless" "$ctl" revoke --token-file "$work/token"
     hides_token err "... does not have the token in its words"
+    expect 4 "revoke --json of what is worthless" "$ctl" revoke --token-file "$work/token" --json
+    json "$work/out" "len(j) == 1 and j[0]['error'] == 'TOKEN' and j[0]['message'] and 'name' not in j[0]" "... says so"
+    says err '^sealbufctl: cannot revoke the token: ' "... also in words"
     share shared
     expect 0 "revoke --token --json" "$ctl" revoke --token "$(cat "$work/token")" --json
     json "$work/out" "j == [{'revoked': True}]" "... says so"
@@ -290,6 +295,29 @@ test_token_of_another() {
     check "... from under its name" await 10 is_gone private
 }
 
+# The first folder of $PATH is closed to the user, as some are: that says nothing of the commands that are not in it.
+test_closed_folder() {
+    local closed=$work/closed path=$work/closed:$PATH
+
+    mkdir "$closed"
+    printf '#!/bin/sh\n' >"$closed/hidden"
+    cp "$closed/hidden" "$work/plain-file"
+    chmod 755 "$closed/hidden"
+    chmod 644 "$work/plain-file"
+    chmod 700 "$closed"
+    check "a buffer to run commands with" "$ctl" put public "$work/content" --mode 0644
+    expect 127 "another user: exec of what is nowhere is 127" \
+        as_other env PATH="$path" "$ctl" exec public --owner root -- no-such-command
+    says err "'no-such-command': No such file or directory; " "... and named"
+    expect 126 "another user: exec of what is there, and no program, is 126" \
+        as_other env PATH="$path:$work" "$ctl" exec public --owner root -- plain-file
+    says err "'plain-file': Permission denied; " "... and named"
+    expect 0 "another user: exec of what is in a later folder" \
+        as_other env PATH="$path" "$ctl" exec public --owner root -- cat {}
+    check "... runs" cmp "$work/out" "$work/content"
+    check "it is removed" "$ctl" remove public
+}
+
 test_groups() {
     check "put --group" "$ctl" put grouped "$work/content" --mode 0640 --group "$group"
     check "... sets it" is_field grouped "j['group']" "$group"
@@ -340,6 +368,7 @@ test_directions
 test_accounts
 test_owner_by_name
 as_others test_token_of_another
+as_others test_closed_folder
 as_others test_groups
 as_others test_accounts_of_others
 check "at the end every account is at zero" stop_broker

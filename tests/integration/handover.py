@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
 """Hand-over: a name or a token whose first getter takes the buffer out of the broker."""
-import contextlib
 import os
 import select
 import signal
@@ -210,16 +209,6 @@ def pipelined(broker, _):
             client.remove('take/%d' % i)
 
 
-@contextlib.contextmanager
-def stopped(broker):
-    """What is sent in the block is all there when the broker looks."""
-    os.kill(broker.pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(broker.pid, signal.SIGCONT)
-
-
 @suite.test
 def one_request_at_a_time(broker, bystander):
     """Whoever takes by two requests at once, reads the first reply and goes, has taken the first buffer only"""
@@ -229,11 +218,11 @@ def one_request_at_a_time(broker, bystander):
                 publish(client, b'x', name)
             connections = bystander.accounts()['connections']
             with broker.connect() as taker:
-                with stopped(broker):  # so many that the broker then reads several messages in one turn
+                with broker.stopped():  # so many that the broker then reads several messages in one turn
                     serials = [taker.start(wire.PING) for _ in range(46)]
                 for serial in serials:
                     taker.finish(serial).close()
-                with stopped(broker):
+                with broker.stopped():
                     serials = [taker.start(wire.GET, [{'name': name}]) for name in ('take/1', 'take/2')]
                 taker.finish(serials[0]).close()
             ended(bystander, connections)
@@ -274,17 +263,67 @@ def batch(broker, _):
 
 @suite.test
 def published_again(broker, _):
-    """The name can be used again at once, while the one before is on its way"""
+    """While the one before is on its way the name is not free, but can be replaced; what is on its way arrives"""
     with broker.connect() as client:
         publish(client, b'first', 'take/again')
         taker = broker.connect()
         serial = taker.start(wire.GET, [{'name': 'take/again'}])
         eventually(lambda: client.list(prefix='take/') == [], what='it is claimed')
-        make(client, b'second', 'take/again')
-        taker.finish(serial).close()
+        with refused('EXISTS'):  # it may still come back
+            make(client, b'too early', 'take/again')
+        make(client, b'second', 'take/again', flags=wire.PUBLISH_REPLACE)
+        with taker.finish(serial) as message:
+            equal(os.pread(message.records[0]['fd'], 10, 0), b'first', 'content')
         taker.close()
         equal(fetch(client, 'take/again')[1], b'second', 'content')
         client.remove('take/again')
+        # Once it was read the name is free.
+        publish(client, b'third', 'take/again')
+        with broker.connect() as other:
+            fetch(other, 'take/again')
+            make(client, b'fourth', 'take/again')
+        client.remove('take/again')
+
+
+@suite.test
+def by_another_user(broker, bystander):
+    """What is sent to another user is gone at once: the name is free, and nobody pays for it, also if it is never read"""
+    need_root()
+
+    def taker():
+        racer = broker.connect()
+        racer.start(wire.GET, [{'name': 'take/unread', 'owner': 0}])
+        eventually(lambda: select.select([racer.socket], [], [], 0)[0], what='the reply')
+        return outcome_of_publish()
+
+    def outcome_of_publish():
+        with broker.connect() as other, refused('NOT_FOUND'):
+            other.stat('take/unread', owner=0)
+        return bystander.accounts()['buffers']
+
+    with broker.connect() as client:
+        publish(client, b'x', 'take/unread', mode=0o644)
+        equal(in_child(taker, OTHER, OTHER), 0, 'buffers while it has not read')
+        make(client, b'y', 'take/unread')
+        client.remove('take/unread')
+
+
+@suite.test
+def owner_and_administrators(broker, _):
+    """What is being taken and not read can be removed by its owner; what another name of it gives stays there"""
+    with broker.connect() as client:
+        buffer = publish(client, b'x', 'take/stuck')
+        client.publish(buffer['id'], 'take/open')
+        taker = broker.connect()
+        taker.start(wire.GET, [{'name': 'take/stuck'}])
+        eventually(lambda: 'take/stuck' not in names(client), what='it is claimed')
+        equal(fetch(client, 'take/open')[1], b'x', 'content by the other name')
+        with refused('NOT_FOUND'):
+            client.get('take/stuck')
+        client.remove('take/stuck')
+        taker.close()
+        equal(names(client), ['take/open'], 'names')
+        client.remove('take/open')
 
 
 @suite.test
@@ -296,7 +335,7 @@ def replaced_on_its_way(broker, bystander):
         connections = bystander.accounts()['connections']
         with broker.connect() as taker:
             serial = taker.start(wire.GET, [{'name': 'take/replaced'}])
-            eventually(lambda: names(client) == [], what='it is claimed')
+            eventually(lambda: names(client) == ['take/other'], what='it is claimed')
             make(client, b'new', 'take/replaced', flags=wire.PUBLISH_REPLACE)
             with taker.finish(serial) as message:
                 equal(message.records[0]['status'], 0, 'status')

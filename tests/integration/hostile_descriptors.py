@@ -9,12 +9,14 @@ import os
 import resource
 import select
 import socket
+import struct
 import tempfile
 import time
 
 import sealbuf_wire as wire
 from sealbuf_wire import FUTURE_WRITE, GROW, IMMUTABLE, SEAL_SEAL, SHRINK, WRITE, encode_message, encode_record
-from testbed import Broker, Bystander, Skip, Suite, check_refused, equal, eventually, refused, replies_until_closed
+from testbed import (Broker, Bystander, Skip, Suite, check_refused, equal, eventually, need_root, refused,
+                     replies_until_closed)
 from tracer import frozen_workers
 
 suite = Suite()
@@ -250,6 +252,19 @@ def table_full(broker, bystander):
 
 
 @suite.test
+def shortage_is_no_answer(broker, _):
+    """what cannot be found out of a client with a full table is TABLE_FULL, and is found out when there is room"""
+    with broker.connect() as client:
+        limit = broker.limit_descriptors(broker.descriptors() + 1)  # for the buffer, but not to look who asks
+        try:
+            with refused('TABLE_FULL'):
+                client.create(10, flags=wire.CREATE_EXECUTABLE)
+        finally:
+            broker.limit_descriptors(limit)
+        os.close(client.create(10, flags=wire.CREATE_EXECUTABLE)['fd'])
+
+
+@suite.test
 def accept_pauses(broker, bystander):
     """with a full table new connections wait, without use of CPU, and are served when there is room
 
@@ -379,6 +394,168 @@ def takes_no_descriptors(broker, bystander):
         client.start(wire.CREATE, [{'size': 1}] * 3)
         replies_until_closed(client)
     bystander.served()
+
+
+# ---- Descriptors whose close waits -----------------------------------------------------------------------------------
+
+LINGER_SECONDS = 30
+HOSTILE = 61201
+FOREIGN_AT_MOST = 256
+
+
+class Lingering:
+    """A TCP connection whose last close waits until somebody takes the data; or until release().
+
+    So waits the close of a file whose file system does not answer, for which one would have to have FUSE.
+    """
+
+    def __init__(self):
+        try:
+            self.connect()
+        except OSError as error:
+            raise Skip('no TCP on 127.0.0.1: %s' % error) from error
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, LINGER_SECONDS))
+        self.socket.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(64):  # MiB; the buffers have room for a few at most
+                self.socket.send(bytes(1 << 20))
+
+    def connect(self):
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+            listener.bind(('127.0.0.1', 0))
+            listener.listen(1)
+            self.socket = socket.create_connection(listener.getsockname(), 10)
+            self.far, _ = listener.accept()
+
+    def release(self):
+        self.far.close()
+
+
+def send_lingering(broker, client, count=1):
+    """Adopts some, each of which is refused. The broker then has their last descriptors, and closes one by one.
+
+    While it lingers, the broker must not be stopped: any signal ends that.
+    """
+    sent = [Lingering() for _ in range(count)]
+    with broker.stopped():
+        serials = [client.start(wire.ADOPT, [{}], [each.socket.fileno()]) for each in sent]
+        for each in sent:
+            each.socket.close()
+    for serial in serials:
+        with client.finish(serial) as reply:
+            equal(wire.NAME_OF.get(reply.records[0]['status']), 'NOT_MEMFD', 'status')
+    return sent
+
+
+def send_foreign(client, count):
+    """Descriptors that are no memfds, as many as fit into each message."""
+    with closing(os.open('/dev/null', os.O_RDWR)) as null:
+        while count:
+            batch = min(count, wire.MAX_RECORDS)
+            with client.call(wire.ADOPT, [{}] * batch, [null] * batch) as reply:
+                equal({wire.NAME_OF.get(r['status']) for r in reply.records}, {'NOT_MEMFD'}, 'statuses')
+            count -= batch
+
+
+def connect_as(broker, uid):
+    os.seteuid(uid)
+    try:
+        return broker.connect()
+    finally:
+        os.seteuid(0)
+
+
+def is_served(client):
+    """Whether a PING is answered, before the connection is closed."""
+    try:
+        client.ping()
+    except wire.Disconnected:
+        return False
+    return True
+
+
+@suite.test
+def close_waits(broker, bystander):
+    """a descriptor whose close waits, because nobody takes its data, makes nobody else wait"""
+    with broker.connect() as client:
+        [lingering] = send_lingering(broker, client)
+        for _ in range(10):
+            bystander.served()
+        client.ping()
+        equal(bystander.accounts()['jobs'], 1, 'closes that wait')
+    lingering.release()
+    eventually(lambda: bystander.accounts()['jobs'] == 0, what='it is closed')
+
+
+@suite.test
+def close_never_comes(*_):
+    """a uid whose descriptors cannot be closed is turned away from 256 on, and is back once they are; others go on"""
+    need_root()
+    with contextlib.ExitStack() as later, Broker('--socket-mode', '0666') as broker:
+        bystander = Bystander(broker)
+        with connect_as(broker, HOSTILE) as client, connect_as(broker, HOSTILE) as second:
+            [lingering] = send_lingering(broker, client)
+            send_foreign(client, FOREIGN_AT_MOST - 1)
+            second.ping()
+            send_foreign(client, 1)
+            equal((is_served(client), is_served(second)), (False, False), 'whether one with 257 is served')
+        with refused('TABLE_FULL'):
+            connect_as(broker, HOSTILE).close()
+        equal('they cannot be closed' in broker.log(), True, 'why, in the log')
+        bystander.served()
+        lingering.release()
+        eventually(lambda: bystander.accounts()['jobs'] == 0, what='all are closed')
+        with connect_as(broker, HOSTILE) as client:
+            send_foreign(client, 3 * FOREIGN_AT_MOST)
+            client.ping()
+            # And one that nobody will ever let go does not keep the broker from its end.
+            later.callback(send_lingering(broker, client)[0].release)
+        bystander.served()
+        bystander.close()
+
+
+def served_after_closes(broker, bystander, closed):
+    """Whether a uid with 257 foreign descriptors is served once they are closed, within a second from the last one.
+
+    The first `closed` of them are closed a second later than they came.
+    """
+    with connect_as(broker, HOSTILE) as client:
+        if not closed:
+            time.sleep(1.2)  # nothing has moved for long, but nothing was there
+        *first, last = send_lingering(broker, client, closed + 1)
+        if closed:
+            time.sleep(1.2)  # with 257 that do not move, it would be turned away from now on
+        send_foreign(client, FOREIGN_AT_MOST - 2)
+        send_foreign(client, 2)
+        jobs = bystander.accounts()['jobs']
+        for each in first:
+            each.release()
+        eventually(lambda: bystander.accounts()['jobs'] == jobs - closed, what='the first ones are closed')
+        with contextlib.suppress(wire.Disconnected):
+            client.start(wire.PING)
+            time.sleep(0.1)
+        last.release()
+        try:
+            client.finish().close()
+        except wire.Disconnected:
+            return False
+        finally:
+            eventually(lambda: bystander.accounts()['jobs'] == 0, what='all are closed')
+        return True
+
+
+@suite.test
+def closes_that_move(*_):
+    """a uid with more than 256 descriptors to be closed waits while they are closed, and is not turned away"""
+    need_root()
+    with Broker('--socket-mode', '0666') as broker:
+        bystander = Bystander(broker)
+        for closed in (0, 1):
+            # On a busy machine the second between two closes may be over too early.
+            if not any(served_after_closes(broker, bystander, closed) for _ in range(5)):
+                raise AssertionError('with %d closed before, it is turned away' % closed)
+        bystander.close()
 
 
 if __name__ == '__main__':

@@ -52,6 +52,23 @@ static double seconds_now(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
+/* The sentence goes where the caller wants it: all of it, or as much as there is room for. */
+static void assert_explained(const struct sealbuf_connect_options *given, int error, const char *expected)
+{
+    char sentence[SEALBUF_MAX_TEXT + 1] = "", start[8] = "";
+    struct sealbuf_connect_options options = *given;
+
+    options.sentence = sentence;
+    options.sentence_size = sizeof(sentence);
+    ck_assert_int_eq(try_options(&options), error);
+    ck_assert_msg(strstr(sentence, expected), "the sentence is '%s', without '%s'", sentence, expected);
+    options.sentence = start;
+    options.sentence_size = sizeof(start);
+    ck_assert_int_eq(try_options(&options), error);
+    ck_assert_uint_eq(strnlen(start, sizeof(start)), strnlen(sentence, sizeof(start) - 1));
+    ck_assert_int_eq(strncmp(start, sentence, strlen(start)), 0);
+}
+
 /* ---- Where it looks ---------------------------------------------------------------------------------------------- */
 
 START_TEST(at_the_address_given)
@@ -163,6 +180,7 @@ START_TEST(nobody)
 
     ck_assert_int_eq(try_address(path), -SEALBUF_ERR_UNREACHABLE);
     ck_assert_int_eq(try_address("@nobody-has-this-name"), -SEALBUF_ERR_UNREACHABLE);
+    assert_explained(OPTIONS(sealbuf_connect_options, .address = path), -SEALBUF_ERR_UNREACHABLE, "no broker answers");
     ck_assert_int_eq(try_address("@"), -SEALBUF_ERR_UNREACHABLE);
     close(bind_file(SOCK_SEQPACKET, path)); /* the file stays */
     ck_assert_int_eq(try_address(path), -SEALBUF_ERR_UNREACHABLE);
@@ -405,10 +423,13 @@ START_TEST(a_broker_of_another_version)
 
     fake_start(&fake, refuse_version, NULL);
     ck_assert_int_eq(try_address(fake.address), -SEALBUF_ERR_VERSION);
+    assert_explained(OPTIONS(sealbuf_connect_options, .address = fake.address), -SEALBUF_ERR_VERSION, "too new");
     ck_assert_int_eq(open_without_waiting(&client, fake.address), 0);
     r = wait_for_failure(client);
     ck_assert_msg(r == -SEALBUF_ERR_VERSION, "wait: %s", sealbuf_error_name(r));
+    ck_assert_str_eq(sealbuf_error(client), "too new");
     ck_assert_int_eq(sealbuf_ping(client), -SEALBUF_ERR_VERSION);
+    ck_assert_str_eq(sealbuf_error(client), "too new");
     sealbuf_disconnect(client);
     fake_stop(&fake);
 }
@@ -422,6 +443,7 @@ START_TEST(options_that_make_no_sense)
         struct sealbuf_connect_options known;
         uint64_t tail;
     } newer = {.known = {.struct_size = sizeof(newer)}};
+    char start[8];
 
     ck_assert_int_eq(try_options(OPTIONS(sealbuf_connect_options, .flags = 2)), -SEALBUF_ERR_FLAGS);
     ck_assert_int_eq(try_options(OPTIONS(sealbuf_connect_options, .timeout_ms = -2)), -SEALBUF_ERR_FLAGS);
@@ -430,6 +452,8 @@ START_TEST(options_that_make_no_sense)
     newer.tail = 1;
     ck_assert_int_eq(try_options(&newer.known), -EINVAL);
     ck_assert_int_eq(try_options(OPTIONS(sealbuf_connect_options, .timeout_ms = -1)), 0);
+    ck_assert_int_eq(try_options(OPTIONS(sealbuf_connect_options, .sentence_size = 1)), -EINVAL);
+    ck_assert_int_eq(try_options(OPTIONS(sealbuf_connect_options, .sentence = start)), -EINVAL);
 }
 END_TEST
 
@@ -445,6 +469,30 @@ START_TEST(with_a_full_table)
 }
 END_TEST
 
+static void note_refusal(sealbuf_client *client, sealbuf_reply *reply, void *userdata)
+{
+    (void)client;
+    ck_assert_int_eq(sealbuf_reply_status(reply), -SEALBUF_ERR_LIMIT);
+    ck_assert_ptr_nonnull(strstr(sealbuf_reply_record_error(reply, 0), "uid-connections=2"));
+    ++*(int *)userdata;
+}
+
+/* The request that was on its way, the one that finds it out, and the one after. */
+static void assert_refused_without_waiting(void)
+{
+    sealbuf_client *client;
+    int replies = 0;
+
+    ck_assert_int_eq(open_without_waiting(&client, NULL), 0);
+    ck_assert_int_gt(sealbuf_start_ping(client, note_refusal, &replies), 0);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(sealbuf_ping(client), -SEALBUF_ERR_LIMIT);
+        ck_assert_msg(strstr(sealbuf_error(client), "uid-connections=2"), "it says '%s'", sealbuf_error(client));
+    }
+    ck_assert_int_eq(replies, 1);
+    sealbuf_disconnect(client);
+}
+
 START_TEST(more_connections_than_a_user_may_have)
 {
     static const char *const arguments[] = {"--limit", "uid-connections=2", NULL};
@@ -456,6 +504,8 @@ START_TEST(more_connections_than_a_user_may_have)
     second = new_client();
     for (int i = 0; i < 5; i++)
         ck_assert_int_eq(try_options(NULL), -SEALBUF_ERR_LIMIT);
+    assert_explained(OPTIONS(sealbuf_connect_options, .address = NULL), -SEALBUF_ERR_LIMIT, "uid-connections=2");
+    assert_refused_without_waiting();
     ck_assert_int_eq(sealbuf_ping(first), 0);
     sealbuf_disconnect(second);
     WAIT_UNTIL(try_options(NULL) == 0);

@@ -74,8 +74,8 @@ def list_names(broker, _):
     """LIST: order, prefix, pages of any length, over many names"""
     names = sorted(['list/%04d' % i for i in range(700)] + ['list', 'lisu', 'list/ä/ö'], key=str.encode)
     with broker.connect() as client:
-        buffer = make(client, b'')
         for i in range(0, len(names), 250):
+            buffer = make(client, b'')
             with client.call(wire.PUBLISH, [{'id': buffer['id'], 'name': n, 'mode': 0o600}
                                             for n in names[i:i + 250]]) as reply:
                 equal({record['status'] for record in reply.records}, {0}, 'statuses')
@@ -92,7 +92,8 @@ def list_names(broker, _):
         page, records = client.list_page(limit=1000)
         equal((page['more'], len(records) > 100), (1, True), 'a full page')
         equal(records[0]['metadata'] + bytes(records[0]['descriptors']), b'', 'no metadata, no descriptors')
-        client.remove(id=buffer['id'])
+        for number in {record['id'] for record in client.list()}:
+            client.remove(id=number)
 
 
 @suite.test

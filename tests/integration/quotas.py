@@ -516,5 +516,16 @@ def nothing_left_over(*_):
             equal(re.findall('not zero', broker.log()), [], 'complaints')
 
 
+@suite.test
+def turned_away(*_):
+    """a uid that was only ever turned away leaves no account behind"""
+    need_root()
+    with broker_with(connections=1) as broker, broker.connect() as root:
+        for uid in UIDS:
+            with refused('LIMIT'):
+                connect_as(broker, uid)
+        equal([record['uid'] for record in all_accounts(root)], [0, wire.ALL_UIDS], 'uids with an account')
+
+
 if __name__ == '__main__':
     suite.main()

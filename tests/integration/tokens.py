@@ -4,11 +4,12 @@ import os
 import time
 
 import sealbuf_wire as wire
+from configuring import Folder
 from testbed import Suite, eventually, equal, fetch, in_child, make, need_root, refused
 
 # Of nobody else's, also where several runs of the tests share a machine.
 MINE = 100000 + os.getpid() % 30000 * 10
-OTHER = MINE + 1
+OTHER, ADMINISTRATOR = MINE + 1, MINE + 2
 
 suite = Suite()
 
@@ -71,8 +72,9 @@ def gives_access(broker, _):
 def secret(broker, _):
     """Tokens are different every time, and none of them is in the log"""
     with broker.connect() as client:
-        make(client, b'x', 'tokens/secret')
-        tokens = [share(client, 'tokens/secret')['token'] for _ in range(200)]
+        for i in range(4):
+            make(client, b'x', 'tokens/secret%d' % i)
+        tokens = [share(client, 'tokens/secret%d' % (i % 4))['token'] for i in range(200)]
         equal(len({t[:8] for t in tokens}), 200, 'different handles')
         equal(len({t[8:] for t in tokens}), 200, 'different secrets')
         # 200 * 192 random bits: half of them are set, give or take ten standard deviations.
@@ -83,7 +85,8 @@ def secret(broker, _):
             client.get(token=bytes(24))
         with refused('TOKEN'):
             client.get(token=tokens[0][:23])
-        client.remove('tokens/secret')
+        for i in range(4):
+            client.remove('tokens/secret%d' % i)
     log = broker.log()
     for token in tokens:
         if token.hex() in log or token.hex()[16:] in log:
@@ -131,6 +134,25 @@ def not_used_by_what_is_too_big(broker, _):
                 client.get(token=each)
         with refused('NOT_FOUND'):
             client.get('tokens/big')
+
+
+@suite.test
+def of_one_buffer(broker, _):
+    """A buffer has 64 tokens and 256 names at most, so that none of its ends takes long"""
+    with broker.connect() as client:
+        buffer = make(client, b'x', 'tokens/0')
+        for _ in range(64):
+            share(client, 'tokens/0')
+        with refused('LIMIT'):
+            share(client, 'tokens/0')
+        client.one(wire.REVOKE, name='tokens/0')
+        share(client, 'tokens/0')
+        for i in range(1, 256):
+            client.publish(buffer['id'], 'tokens/%d' % i)
+        with refused('LIMIT'):
+            client.publish(buffer['id'], 'tokens/256')
+        client.publish(buffer['id'], 'tokens/0', flags=wire.PUBLISH_REPLACE)
+        client.remove(id=buffer['id'])
 
 
 @suite.test
@@ -196,6 +218,74 @@ def revoking(broker, _):
 
 
 @suite.test
+def revoking_for_others(broker, _):
+    """A token that somebody else has made is revoked by the owner of the buffer and by administrators"""
+    need_root()
+    as_user(broker, MINE, lambda client: make(client, b'x', 'tokens/others')['id'])
+    with broker.connect() as root:
+        tokens = [share(root, 'tokens/others', owner=MINE)['token'] for _ in range(4)]
+
+        def good():
+            found = []
+            for token in tokens:
+                try:
+                    found.append(redeem(root, token) == b'x')
+                except wire.Refused as error:
+                    equal(error.name, 'TOKEN', 'error')
+                    found.append(False)
+            return found
+
+        def refused_to(client):
+            for values in ({'token': tokens[0]}, {'name': 'tokens/others', 'owner': MINE}):
+                with refused('DENIED'):
+                    client.one(wire.REVOKE, **values)
+
+        def revoke(**values):
+            return lambda client: client.one(wire.REVOKE, **values)['status']
+
+        as_user(broker, OTHER, refused_to)
+        equal(good(), [True] * 4, 'after a stranger')
+        equal(as_user(broker, MINE, revoke(token=tokens[0])), 0, 'status of the owner')
+        equal(good(), [False, True, True, True], 'after the owner')
+        equal(as_user(broker, ADMINISTRATOR, revoke(token=tokens[1])), 0, 'status of an administrator')
+        equal(good(), [False, False, True, True], 'after an administrator')
+        equal(as_user(broker, ADMINISTRATOR, revoke(name='tokens/others', owner=MINE)), 0, 'status of all of them')
+        equal(good(), [False] * 4, 'after an administrator has revoked all')
+        root.remove('tokens/others', owner=MINE)
+
+
+@suite.test
+def who_may_revoke(broker, _):
+    """The buffer's owner, and root, revoke what another one has made; nobody else does"""
+    need_root()
+
+    def publish(client):
+        make(client, b'x', 'tokens/revoke', mode=0o666)
+        return share(client, 'tokens/revoke')['token']
+
+    def stranger(client):
+        for token in tokens:
+            with refused('DENIED'):
+                client.one(wire.REVOKE, token=token)
+        with refused('DENIED'):
+            client.one(wire.REVOKE, name='tokens/revoke', owner=MINE)
+
+    with broker.connect() as root:
+        of_owner = as_user(broker, MINE, publish)
+        of_root = share(root, 'tokens/revoke', owner=MINE)['token']
+        tokens = (of_owner, of_root)
+        as_user(broker, OTHER, stranger)
+        for token in tokens:
+            equal(redeem(root, token), b'x', 'content')
+        as_user(broker, MINE, lambda client: client.one(wire.REVOKE, token=of_root))
+        root.one(wire.REVOKE, token=of_owner)
+        for token in tokens:
+            with refused('TOKEN'):
+                root.get(token=token)
+        root.remove('tokens/revoke', owner=MINE)
+
+
+@suite.test
 def gone_with_the_buffer(broker, bystander):
     """A token ends with its buffer: removed, replaced, or never published"""
     with broker.connect() as client, broker.connect() as other:
@@ -230,4 +320,6 @@ def writable(broker, _):
         client.remove('tokens/writable')
 
 
-suite.main()
+with Folder() as folder:
+    suite.arguments += '--config', folder.write('conf', '[broker]\nadmin-group = %d\n' % ADMINISTRATOR)
+    suite.main()
