@@ -225,6 +225,7 @@ const struct load load_of_closes = {
     .key = "closes",
     .meaning = "has the broker close much memory",
     .unit = "MiB",
+    .settling_ms = 1000, /* the kernel goes on with what has been freed, and a hypervisor may take it back */
     .prepare = prepare_closes,
     .begin = begin_closes,
     .step = step_closes,

@@ -20,8 +20,8 @@ static struct stall all[] = {
 };
 #define STALLS (sizeof(all) / sizeof(all[0]))
 
-/* How long the broker has to finish with what the load has left behind. */
-#define SETTLING_NS 20000000
+/* How long the broker, and the machine, have to finish with what the load has left behind. */
+#define SETTLING_MS 20
 /* Ticks of stolen time that a round may have: /proc/stat counts whole ones. */
 #define STOLEN_AT_MOST 1
 
@@ -47,6 +47,16 @@ bool stalls_know(const char *key)
 double stall_ratio(const struct series *quiet, const struct series *loaded)
 {
     return series_p99(quiet) ? (double)series_p99(loaded) / (double)series_p99(quiet) : 0;
+}
+
+enum stall_verdict stall_judge(const struct stall *stall)
+{
+    double ratio = stall_ratio(&stall->quiet, &stall->loaded);
+    double bare = stall_ratio(&stall->bare_quiet, &stall->bare_loaded);
+
+    if (ratio <= STALL_RATIO)
+        return STALL_NONE;
+    return bare > STALL_RATIO && ratio <= bare * STALL_LIKE_BARE ? STALL_BY_MACHINE : STALL_BY_BROKER;
 }
 
 /* On the CPU where this process is, and not only for the moment: what else it starts is elsewhere. */
@@ -94,7 +104,8 @@ static void scene_close(struct scene *scene)
 
 static int take_round(struct scene *scene, struct stall *stall, unsigned run, uint64_t *busy_ns)
 {
-    const struct timespec settling = {.tv_nsec = SETTLING_NS};
+    const unsigned ms = stall->load->settling_ms ? stall->load->settling_ms : SETTLING_MS;
+    const struct timespec settling = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
 
     nanosleep(&settling, NULL);
     if (interrupted() || pinger_run(&scene->pinger, &stall->quiet.samples, &stall->bare_quiet.samples, run) < 0 ||
