@@ -30,6 +30,7 @@ struct load {
     const char *key;                         /* for programs, and --only */
     const char *meaning, *unit;              /* for people: what it does, and what of it is counted */
     bool needs_users;                        /* of its own: see users.h */
+    unsigned settling_ms;                    /* until all is quiet after it; 0: the usual time */
     const char *limits[BROKER_LIMITS + 1];   /* of the broker */
     int (*prepare)(struct hostile *hostile); /* all of these: 0, or -1; it has been said why */
     int (*begin)(struct hostile *hostile);   /* to go: what shall not be measured. NULL: nothing */

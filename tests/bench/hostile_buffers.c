@@ -68,12 +68,16 @@ int hostile_buffers_create(int socket, struct hostile_buffer *buffers, unsigned 
 int hostile_buffers_create_all(int socket, struct hostile_buffer *buffers, unsigned count, uint64_t size,
                                uint32_t seals)
 {
-    int made = hostile_buffers_create(socket, buffers, count, size, seals);
-
-    if (made < 0)
-        return -1;
-    return made == (int)count ? 0
-                              : complain("the broker's limits allow a hostile client %d of %u buffers", made, count);
+    for (unsigned done = 0; done < count;) {
+        unsigned batch = count - done < SEALBUF_MAX_RECORDS ? count - done : SEALBUF_MAX_RECORDS;
+        int made = hostile_buffers_create(socket, buffers + done, batch, size, seals);
+        if (made < 0)
+            return -1;
+        done += (unsigned)made;
+        if (made < (int)batch)
+            return complain("the broker's limits allow a hostile client %u of %u buffers", done, count);
+    }
+    return 0;
 }
 
 /* That none of the records has failed. */

@@ -16,9 +16,9 @@ int batch_of_removes(struct message *message, const uint64_t *ids, unsigned coun
 /* Reads the ids out of a reply to CREATE: how many there are, fewer than records where a limit was met. */
 int batch_ids(struct answer *answer, uint64_t *ids);
 
-/* How many were made: fewer than `count` where a limit was met. */
+/* A batch: how many were made, fewer than `count` where a limit was met. */
 int hostile_buffers_create(int socket, struct hostile_buffer *buffers, unsigned count, uint64_t size, uint32_t seals);
-/* All of them, or -1. */
+/* Any number, and all of them: 0, or -1. */
 int hostile_buffers_create_all(int socket, struct hostile_buffer *buffers, unsigned count, uint64_t size,
                                uint32_t seals);
 /* Has the broker drop them; whatever descriptors there are stay. */

@@ -154,7 +154,7 @@ static int rest_nothing(struct hostile *hostile)
 
 const struct load load_of_unread = {
     .key = "unread",
-    .meaning = "gets until 16 sockets are full, reads nothing",
+    .meaning = "gets until 16 sockets are full, and reads none",
     .unit = "messages",
     .prepare = prepare_unread,
     .step = step_unread,

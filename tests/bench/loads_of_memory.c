@@ -96,15 +96,16 @@ const struct load load_of_pins = {
 
 #define MOST_BYTES       (8ULL << 30)
 #define MOST_BYTES_SMALL (256ULL << 20)
-#define MOST_PARTS       8u
-#define LOOKS            2000 /* 5 ms apart */
+#define PARTS            8u
+#define STEPS            (PARTS / 2 + 1) /* a half one by one, the others at once */
+#define LOOKS            2000            /* 5 ms apart */
 #define LOOK_NS          5000000
 
 static struct {
     uint64_t bytes; /* of each buffer */
     int remover;    /* its buffers are removed one by one, */
     int leaver;     /* and this one's, when it disconnects */
-    uint64_t ids[MOST_PARTS];
+    uint64_t ids[PARTS];
     unsigned removable;    /* buffers that the remover still has */
     struct timespec pause; /* between two steps, so that all of them fill a run */
 } full;
@@ -160,26 +161,26 @@ static int prepare_closes(struct hostile *hostile)
 
     if (bytes > quarter)
         bytes = quarter;
-    full.bytes = (bytes / MOST_PARTS) & ~((2ULL << 20) - 1);
+    full.bytes = (bytes / PARTS) & ~((2ULL << 20) - 1);
     if (full.bytes == 0)
         return complain("not enough memory is available to fill any of it");
-    full.pause.tv_nsec = (long)hostile->run_ms * 1000000L / MOST_PARTS;
+    full.pause.tv_nsec = (long)hostile->run_ms * 1000000L / STEPS;
     full.remover = full.leaver = -1;
-    snprintf(hostile->note, sizeof(hostile->note), "%u buffers of %llu MiB", MOST_PARTS,
+    snprintf(hostile->note, sizeof(hostile->note), "%u buffers of %llu MiB", PARTS,
              (unsigned long long)full.bytes >> 20);
     return 0;
 }
 
 static int begin_closes(struct hostile *hostile)
 {
-    uint64_t unused[MOST_PARTS];
+    uint64_t unused[PARTS];
 
-    full.removable = MOST_PARTS / 2;
+    full.removable = PARTS / 2;
     full.remover = wire_open(hostile->address);
     full.leaver = wire_open(hostile->address);
     if (full.remover < 0 || full.leaver < 0 || make_full_buffers(full.remover, full.removable, full.ids) < 0)
         return -1;
-    return make_full_buffers(full.leaver, MOST_PARTS - full.removable, unused);
+    return make_full_buffers(full.leaver, PARTS - full.removable, unused);
 }
 
 /* One is removed each time; then all others at once, by a disconnect; then there are none. */
@@ -192,7 +193,7 @@ static int step_closes(struct hostile *hostile)
     } else if (full.leaver >= 0) {
         close(full.leaver);
         full.leaver = -1;
-        hostile->done += (MOST_PARTS - MOST_PARTS / 2) * (full.bytes >> 20);
+        hostile->done += (PARTS - PARTS / 2) * (full.bytes >> 20);
     }
     nanosleep(&full.pause, NULL);
     return 0;
@@ -217,13 +218,14 @@ static int rest_closes(struct hostile *hostile)
     }
     close(full.remover);
     (void)hostile;
-    return stats.jobs ? complain("the broker has not closed %u buffers in 10 s", MOST_PARTS) : 0;
+    return stats.jobs ? complain("the broker has not closed %u buffers in 10 s", PARTS) : 0;
 }
 
 const struct load load_of_closes = {
     .key = "closes",
     .meaning = "has the broker close much memory",
     .unit = "MiB",
+    .settling_ms = 1000, /* the kernel goes on with what has been freed, and a hypervisor may take it back */
     .prepare = prepare_closes,
     .begin = begin_closes,
     .step = step_closes,

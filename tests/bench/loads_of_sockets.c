@@ -79,7 +79,7 @@ static int prepare_pings(struct hostile *hostile)
 
 const struct load load_of_pings = {
     .key = "pings",
-    .meaning = "1000 connections, and 100 with 64 pings in flight",
+    .meaning = "1000 idle, and 100 with 64 pings in flight",
     .unit = "pings",
     .limits = {"connections=4096"},
     .prepare = prepare_pings,
@@ -116,7 +116,7 @@ static int prepare_descriptors(struct hostile *hostile)
 
 const struct load load_of_descriptors = {
     .key = "descriptors",
-    .meaning = "sends 253 pipes that nobody wants in a message",
+    .meaning = "sends 253 unwanted pipes in a message",
     .unit = "messages",
     .needs_users = true, /* the broker turns all connections of the user away that does so */
     .prepare = prepare_descriptors,

@@ -33,6 +33,11 @@ int series_end_round(struct series *series)
     return 0;
 }
 
+void series_drop_round(struct series *series)
+{
+    series->samples.count = series->round_from;
+}
+
 void series_finish(struct series *series)
 {
     struct samples p99 = {.ns = series->p99, .count = series->rounds, .room = SERIES_ROUNDS};

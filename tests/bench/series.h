@@ -23,6 +23,8 @@ void series_free(struct series *series);
 
 /* Ends the round in hand. -ENOMEM. */
 int series_end_round(struct series *series);
+/* Forgets it instead. */
+void series_drop_round(struct series *series);
 /* After the last one: sorts all that there is. */
 void series_finish(struct series *series);
 

@@ -10,6 +10,7 @@
 #include "hostile_loads.h"
 #include "pinger.h"
 #include "realtime.h"
+#include "stolen.h"
 
 static struct stall all[] = {
     {.load = &load_of_pins},        {.load = &load_of_closes},   {.load = &load_of_creates},
@@ -19,8 +20,10 @@ static struct stall all[] = {
 };
 #define STALLS (sizeof(all) / sizeof(all[0]))
 
-/* How long the broker has to finish with what the load has left behind. */
-#define SETTLING_NS 20000000
+/* How long the broker, and the machine, have to finish with what the load has left behind. */
+#define SETTLING_MS 20
+/* Ticks of stolen time that a round may have: /proc/stat counts whole ones. */
+#define STOLEN_AT_MOST 1
 
 /* The clients go first, and so does the bare server: it stands for what a broker could do at the best. */
 #define LOOP_PRIORITY   1
@@ -44,6 +47,16 @@ bool stalls_know(const char *key)
 double stall_ratio(const struct series *quiet, const struct series *loaded)
 {
     return series_p99(quiet) ? (double)series_p99(loaded) / (double)series_p99(quiet) : 0;
+}
+
+enum stall_verdict stall_judge(const struct stall *stall)
+{
+    double ratio = stall_ratio(&stall->quiet, &stall->loaded);
+    double bare = stall_ratio(&stall->bare_quiet, &stall->bare_loaded);
+
+    if (ratio <= STALL_RATIO)
+        return STALL_NONE;
+    return bare > STALL_RATIO && ratio <= bare * STALL_LIKE_BARE ? STALL_BY_MACHINE : STALL_BY_BROKER;
 }
 
 /* On the CPU where this process is, and not only for the moment: what else it starts is elsewhere. */
@@ -91,8 +104,8 @@ static void scene_close(struct scene *scene)
 
 static int take_round(struct scene *scene, struct stall *stall, unsigned run, uint64_t *busy_ns)
 {
-    const struct timespec settling = {.tv_nsec = SETTLING_NS};
-    struct series *series[] = {&stall->quiet, &stall->bare_quiet, &stall->loaded, &stall->bare_loaded};
+    const unsigned ms = stall->load->settling_ms ? stall->load->settling_ms : SETTLING_MS;
+    const struct timespec settling = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
 
     nanosleep(&settling, NULL);
     if (interrupted() || pinger_run(&scene->pinger, &stall->quiet.samples, &stall->bare_quiet.samples, run) < 0 ||
@@ -103,26 +116,56 @@ static int take_round(struct scene *scene, struct stall *stall, unsigned run, ui
         hostile_rest(&scene->hostile) < 0)
         return -1;
     *busy_ns += now_ns() - start;
-    for (unsigned i = 0; i < sizeof(series) / sizeof(series[0]); i++)
-        if (series_end_round(series[i]) < 0)
-            return complain("no memory for the times of a round");
     return 0;
 }
 
-static int take_rounds(struct scene *scene, struct stall *stall, const struct stall_plan *plan)
+static int end_round(struct stall *stall)
 {
+    if (series_end_round(&stall->quiet) < 0 || series_end_round(&stall->loaded) < 0 ||
+        series_end_round(&stall->bare_quiet) < 0 || series_end_round(&stall->bare_loaded) < 0)
+        return complain("no memory for the times of a round");
+    return 0;
+}
+
+static void drop_round(struct stall *stall)
+{
+    series_drop_round(&stall->quiet);
+    series_drop_round(&stall->loaded);
+    series_drop_round(&stall->bare_quiet);
+    series_drop_round(&stall->bare_loaded);
+}
+
+/* A round in which a CPU was taken away for longer than a moment says nothing; but they cannot be taken for ever. */
+static int take_rounds(struct scene *scene, struct stall *stall, const struct stall_plan *plan, unsigned *repeated)
+{
+    unsigned spoilt = 0;
     uint64_t busy_ns = 0;
 
-    for (unsigned i = 0; i < plan->rounds; i++)
+    for (unsigned i = 0; i < plan->rounds;) {
+        unsigned long long stolen = stolen_ticks();
         if (take_round(scene, stall, plan->run, &busy_ns) < 0)
             return -1;
+        if (stolen_ticks() - stolen > STOLEN_AT_MOST && spoilt < plan->rounds) {
+            drop_round(stall);
+            spoilt++;
+            continue;
+        }
+        if (end_round(stall) < 0)
+            return -1;
+        i++;
+    }
+    *repeated += spoilt;
+    stall->rate = (double)scene->hostile.done * 1e9 / (double)busy_ns;
+    memcpy(stall->note, scene->hostile.note, sizeof(stall->note));
+    return 0;
+}
+
+static void finish_series(struct stall *stall)
+{
     series_finish(&stall->quiet);
     series_finish(&stall->loaded);
     series_finish(&stall->bare_quiet);
     series_finish(&stall->bare_loaded);
-    stall->rate = (double)scene->hostile.done * 1e9 / (double)busy_ns;
-    memcpy(stall->note, scene->hostile.note, sizeof(stall->note));
-    return 0;
 }
 
 static int prepare_series(struct stall *stall, size_t room)
@@ -133,7 +176,7 @@ static int prepare_series(struct stall *stall, size_t room)
     return 0;
 }
 
-static int take_stall(struct stall *stall, const struct stall_plan *plan)
+static int take_stall(struct stall *stall, const struct stall_plan *plan, unsigned *repeated)
 {
     struct scene scene;
 
@@ -141,8 +184,10 @@ static int take_stall(struct stall *stall, const struct stall_plan *plan)
         return -1;
     int r = scene_open(&scene, stall->load, plan);
     if (r == 0)
-        r = take_rounds(&scene, stall, plan);
-    if (r < 0)
+        r = take_rounds(&scene, stall, plan, repeated);
+    if (r == 0)
+        finish_series(stall);
+    else
         broker_show_log(&scene.broker);
     scene_close(&scene);
     return r;
@@ -159,7 +204,7 @@ int stalls_take(struct stalls *stalls, const struct stall_plan *plan)
         stall->wanted = !plan->only || strcmp(plan->only, stall->load->key) == 0;
         stall->skipped = stall->load->needs_users && !plan->several_users;
         if (stall->wanted && !stall->skipped)
-            r = take_stall(stall, plan);
+            r = take_stall(stall, plan, &stalls->repeated);
     }
     if (cpus_pin(plan->cpu) < 0)
         r = -1;

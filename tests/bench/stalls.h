@@ -11,6 +11,9 @@
 
 /* The 99th percentile under load may be so many times that in quiet. */
 #define STALL_RATIO 2.0
+/* Where it is more, but the bare server's is so many times that in quiet, too, then it is the machine's doing; the two
+   are the same as long as they differ by no more than this factor. */
+#define STALL_LIKE_BARE 1.25
 
 struct stall {
     const struct load *load;
@@ -44,6 +47,7 @@ struct stalls {
     struct stall *stall;
     unsigned count;
     unsigned rounds, run;
+    unsigned repeated; /* rounds that were spoilt, and taken once more */
     uint64_t took_ns;
 };
 
@@ -53,6 +57,8 @@ bool stalls_know(const char *key);
 int stalls_take(struct stalls *stalls, const struct stall_plan *plan);
 void stalls_free(struct stalls *stalls);
 
+enum stall_verdict { STALL_NONE, STALL_BY_MACHINE, STALL_BY_BROKER };
+enum stall_verdict stall_judge(const struct stall *stall);
 /* Of the 99th percentiles: under load to in quiet. */
 double stall_ratio(const struct series *quiet, const struct series *loaded);
 

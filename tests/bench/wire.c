@@ -120,6 +120,16 @@ void answer_release(struct answer *answer)
     descriptors_close(&answer->descriptors);
 }
 
+/* Of a request that was refused as a whole, with the broker's own sentence. */
+static int complain_refused(struct answer *answer, const char *what)
+{
+    struct outcome outcome;
+
+    if (answer_next(answer, &outcome_schema, &outcome) < 0)
+        return -1;
+    return complain("%s: %.*s", what, (int)outcome.text.length, outcome.text.data);
+}
+
 int wire_call(int socket, const struct message *message, struct answer *answer, const char *what)
 {
     int r = wire_send(socket, message, NULL, 0);
@@ -130,6 +140,7 @@ int wire_call(int socket, const struct message *message, struct answer *answer, 
         return complain("%s: %s", what, strerror(-r));
     if (answer->header.status == 0)
         return 0;
+    complain_refused(answer, what);
     answer_release(answer);
-    return complain("%s: %s", what, sealbuf_strerror((int)answer->header.status));
+    return -1;
 }
