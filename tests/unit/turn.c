@@ -83,14 +83,14 @@ static void set_up(void)
     turn_takes_ns = 0;
     something_comes = false;
     asks_again = NULL;
-    event_config_set_max_dispatch_interval(config, NULL, 1, PRIORITY_OTHER);
+    event_config_set_max_dispatch_interval(config, &(struct timeval){.tv_usec = OTHERS_AT_ONCE_US}, -1, PRIORITY_OTHER);
     loop.loop = event_base_new_with_config(config);
     event_config_free(config);
     ck_assert_ptr_nonnull(loop.loop);
     event_base_priority_init(loop.loop, PRIORITIES);
     turns_init(&loop);
     event_assign(&comes, loop.loop, -1, 0, on_coming, NULL);
-    event_priority_set(&comes, PRIORITY_PEER);
+    event_priority_set(&comes, PRIORITY_FEW);
     now_ns = 1000 * MS;
     loop.quota.holders[RESOURCE_CONNECTIONS] = USERS;
     for (unsigned i = 0; i < USERS; i++) {
