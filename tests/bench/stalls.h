@@ -13,7 +13,7 @@
 #define STALL_RATIO 2.0
 /* Where it is more, but the bare server's is so many times that in quiet, too, then it is the machine's doing; the two
    are the same as long as they differ by no more than this factor. */
-#define STALL_LIKE_BARE 1.25
+#define STALL_LIKE_BARE 1.5
 
 struct stall {
     const struct load *load;
