@@ -37,8 +37,9 @@ static int add(struct request *request, const struct quota *quota, const struct 
 }
 
 /* A resource that nobody has added above would be missing in every account. */
-#define COUNT_FIELD(S, kind, field, bound, error) +1
-_Static_assert((0 ACCOUNT_FIELDS(COUNT_FIELD, _)) == 2 + 2 * COUNTED_RESOURCES,
+#define NUMBER_FIELD(S, kind, field, bound, error) NUMBER_OF_##field,
+enum { ACCOUNT_FIELDS(NUMBER_FIELD, account) ACCOUNT_FIELD_COUNT };
+_Static_assert(ACCOUNT_FIELD_COUNT == 2 + 2 * COUNTED_RESOURCES,
                "ACCOUNT_FIELDS lacks a resource, or has one too many");
 
 /* Until the page is full; then whoever asked asks again, from the next one on. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* PUBLISH, GET and REMOVE: names, and what they give access to. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -165,6 +166,7 @@ int serve_get(struct request *request, const union request_record *record, union
 
     if (r)
         return r;
+    assert(target.buffer);
     r = target_describe(request, &target, in->flags & SEALBUF_GET_DETAILS ? DESCRIBE_ALL : DESCRIBE_SHORT, in->seals,
                         &out->buffer);
     if (r)
