@@ -56,7 +56,7 @@ static struct event_base *new_loop(void)
     if (!config)
         return NULL;
     event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-    event_config_set_max_dispatch_interval(config, &(struct timeval){.tv_usec = OTHERS_AT_ONCE_US}, -1, PRIORITY_OTHER);
+    event_config_set_max_dispatch_interval(config, NULL, OTHERS_AT_ONCE, PRIORITY_OTHER);
     struct event_base *loop = event_base_new_with_config(config);
     event_config_free(config);
     if (loop)

@@ -34,11 +34,12 @@ struct turns {
 };
 
 /*
- * Priorities of events (event_priority_set(3)): the first few connections of each uid are looked at first; all else,
- * the other connections too, for so long at a time.
+ * Priorities of events (event_priority_set(3)): the first few connections of each uid are looked at first; of all else,
+ * the other connections too, so many are called in one pass of the loop. (libevent can also bound a pass by time, but
+ * its clock has the resolution of a tick, and a better one costs system calls.)
  */
 enum { PRIORITY_FEW, PRIORITY_OTHER, PRIORITIES };
-#define OTHERS_AT_ONCE_US 100
+#define OTHERS_AT_ONCE 64
 
 void turns_init(struct broker *broker);
 int turn_priority(const struct peer *peer);

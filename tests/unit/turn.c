@@ -83,7 +83,7 @@ static void set_up(void)
     turn_takes_ns = 0;
     something_comes = false;
     asks_again = NULL;
-    event_config_set_max_dispatch_interval(config, &(struct timeval){.tv_usec = OTHERS_AT_ONCE_US}, -1, PRIORITY_OTHER);
+    event_config_set_max_dispatch_interval(config, NULL, OTHERS_AT_ONCE, PRIORITY_OTHER);
     loop.loop = event_base_new_with_config(config);
     event_config_free(config);
     ck_assert_ptr_nonnull(loop.loop);
