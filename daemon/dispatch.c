@@ -332,6 +332,7 @@ static enum verdict serve(struct request *request)
         request->sent = true;
         verdict = r ? refuse_all(request, r) : send_reply(request);
         request_unpin(request);
+        peer_release_request(request->peer);
     }
     if (verdict == GO_ON && !close_shipment(request))
         return GO_ON;

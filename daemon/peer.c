@@ -291,7 +291,7 @@ bool peer_charge_request(struct peer *peer, struct limit_met *met)
     return peer->request_charged;
 }
 
-static void release_request(struct peer *peer)
+void peer_release_request(struct peer *peer)
 {
     if (peer->request_charged)
         quota_release(&peer->broker->quota, peer->who.uid, RESOURCE_REQUESTS, 1);
@@ -301,8 +301,8 @@ static void release_request(struct peer *peer)
 /* Where nothing is left of it that takes time. */
 static void end_request(struct peer *peer)
 {
-    if (!is_busy(peer) && LIST_EMPTY(&peer->claims))
-        release_request(peer);
+    if (!is_busy(peer))
+        peer_release_request(peer);
 }
 
 /* Reads one message and has it served. *there: one was there. */
@@ -576,7 +576,7 @@ static void stop_serving(struct peer *peer)
         aside_cancel(take_pointer(peer->aside));
     if (peer->paused)
         paused_drop(take_pointer(peer->paused));
-    release_request(peer);
+    peer_release_request(peer);
     flight_unreserve(peer);
     while (outbox_first(&peer->outbox))
         drop_first(peer);

@@ -81,6 +81,8 @@ void peer_take_turn(struct peer *peer);
 
 /* Charges its request as one that waits, if that has not been done. False: too many of its user's do; *met. */
 bool peer_charge_request(struct peer *peer, struct limit_met *met);
+/* It is answered. */
+void peer_release_request(struct peer *peer);
 
 /* root, the broker's own user, or a member of the group that the configuration names: who may list and remove all. */
 bool peer_is_administrator(struct peer *peer);

@@ -141,13 +141,10 @@ static int pay(struct request *request, const struct target *target)
 {
     struct token *token = target->token;
     bool takes = token ? !!(token->flags & SEALBUF_SHARE_TAKE) : target->name && target->name->take;
-    struct limit_met met;
 
     if (takes && target->buffer->claim)
         return refuse_with_remedy(request, SEALBUF_ERR_BUSY,
                                   "somebody is taking this buffer by another name; try again");
-    if (takes && !peer_charge_request(request->peer, &met)) /* it may take its time to read what it takes */
-        return refuse_limit(request, SEALBUF_ERR_LIMIT, &met);
     if (takes) {
         uid_t owner = token ? token->maker : target->name->owner;
         request->claim = claim_make(request->peer, target->buffer, target->name, owner);
