@@ -22,6 +22,7 @@ struct event_base;
 struct idle;
 struct listener;
 struct peer;
+struct status;
 
 struct counters {
     uint64_t requests;    /* messages that came */
@@ -44,7 +45,8 @@ struct broker {
     uint32_t birth_seals; /* that the kernel gives a memfd unasked: EXEC, where it has it */
     int own_descriptors;  /* /proc/self/fd, for memfd_reopen_at; -1 where there is no /proc */
     struct listener *listeners;
-    struct idle *idle; /* NULL: it never leaves by itself */
+    struct idle *idle;     /* NULL: it never leaves by itself */
+    struct status *status; /* NULL: nobody wants to know */
     LIST_HEAD(peers, peer) peers;
     TAILQ_HEAD(flying_peers, peer) in_flight; /* those with descriptors in flight, sent to longest ago first */
     struct counters counters;

@@ -20,10 +20,12 @@
 #include "idle.h"
 #include "listener.h"
 #include "log.h"
+#include "message_id.h"
+#include "notify.h"
 #include "peer.h"
 #include "reload.h"
 #include "sandbox.h"
-#include "service.h"
+#include "status.h"
 
 /* Threads that wait: for seals, for the pages of big buffers, for what clients send that is no memfd. */
 #define SEALERS         16
@@ -38,7 +40,8 @@ static void on_stop(evutil_socket_t signal_number, short what, void *argument)
     struct broker *broker = argument;
 
     (void)what;
-    log_line(LOG_INFO, "%s: stopping", strsignal((int)signal_number));
+    log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_STOPPING}, "%s: stopping",
+              strsignal((int)signal_number));
     event_base_loopbreak(broker->loop);
 }
 
@@ -70,6 +73,7 @@ static struct event_base *new_loop(void)
 static int start(struct broker *broker, const struct config *config)
 {
     broker->started_ns = clock_monotonic_ns();
+    notify_open();
     LIST_INIT(&broker->peers);
     TAILQ_INIT(&broker->in_flight);
     credentials_learn_namespace();
@@ -95,6 +99,7 @@ static int start(struct broker *broker, const struct config *config)
     broker->loop = new_loop();
     if (!broker->loop)
         return -ENOMEM;
+    notify_attach(broker->loop);
     turns_init(broker);
     tokens_init(&broker->tokens, &broker->quota, broker->loop);
     broker->workers = workers_start(broker->loop, SEALERS);
@@ -106,9 +111,12 @@ static int start(struct broker *broker, const struct config *config)
     return listeners_open(broker) < 0 ? LOGGED : 0;
 }
 
-static void announce(const struct config *config)
+static void announce(struct broker *broker, const struct config *config)
 {
-    service_notify_ready();
+    log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_STARTED}, "ready: sealbufd %s, instance %016llx",
+              PACKAGE_VERSION, (unsigned long long)broker->instance);
+    status_watch(broker);
+    notify_ready();
     if (config->ready_fd < 0)
         return;
     if (write(config->ready_fd, "\n", 1) != 1)
@@ -135,9 +143,10 @@ static int run(struct broker *broker, const struct config *config)
     };
     broker->idle = config->idle_exit_ms ? idle_watch(broker) : NULL;
     sandbox_enter(config); /* nothing below opens anything but what clients ask for */
-    announce(config);
+    announce(broker, config);
     int r = event_base_dispatch(broker->loop) < 0 ? -EIO : 0;
     idle_free(broker->idle);
+    status_end(broker);
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
         if (signals[i])
             event_free(signals[i]);
@@ -170,7 +179,7 @@ static int stop(struct broker *broker)
 {
     struct peer *peer;
 
-    service_notify_stopping();
+    notify_stopping();
     listeners_close(broker);
     while ((peer = LIST_FIRST(&broker->peers)))
         peer_destroy(peer);
@@ -178,6 +187,7 @@ static int stop(struct broker *broker)
     workers_stop(broker->workers);
     workers_stop(broker->reaper.workers);
     workers_abandon(broker->reaper.foreign);
+    notify_close();
     if (broker->loop)
         event_base_free(broker->loop);
     close_quietly(broker->own_descriptors);
