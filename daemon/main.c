@@ -115,8 +115,8 @@ static void announce(struct broker *broker, const struct config *config)
 {
     log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_STARTED}, "ready: sealbufd %s, instance %016llx",
               PACKAGE_VERSION, (unsigned long long)broker->instance);
-    status_watch(broker);
     notify_ready();
+    status_watch(broker);
     if (config->ready_fd < 0)
         return;
     if (write(config->ready_fd, "\n", 1) != 1)
