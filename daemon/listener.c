@@ -111,7 +111,6 @@ static int open_own(struct broker *broker)
     return add_listener(broker, socket, address, "");
 }
 
-/* An unnamed one, as the systemd tools call it, has nothing to be told apart by. */
 static void announce(const struct passed *passed)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -150,7 +149,7 @@ static int count_sockets(const struct passed *passed, int count)
     return sockets;
 }
 
-static int open_all(struct broker *broker, struct passed *passed, int count)
+int listeners_open(struct broker *broker, struct passed *passed, int count)
 {
     int sockets = count_sockets(passed, count);
 
@@ -162,20 +161,6 @@ static int open_all(struct broker *broker, struct passed *passed, int count)
         return -EINVAL;
     }
     return sockets > 0 ? open_passed(broker, passed, count) : open_own(broker);
-}
-
-int listeners_open(struct broker *broker)
-{
-    struct passed *passed = NULL;
-    int count = service_passed(&passed);
-
-    if (count < 0) {
-        log_line(LOG_ERR, "cannot take the sockets of the service manager: %s", strerror(-count));
-        return count;
-    }
-    int r = open_all(broker, passed, count);
-    service_passed_free(passed, count);
-    return r;
 }
 
 void listeners_close(struct broker *broker)

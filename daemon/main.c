@@ -25,6 +25,7 @@
 #include "peer.h"
 #include "reload.h"
 #include "sandbox.h"
+#include "service.h"
 #include "status.h"
 
 /* Threads that wait: for seals, for the pages of big buffers, for what clients send that is no memfd. */
@@ -70,6 +71,24 @@ static struct event_base *new_loop(void)
 /* Of a failure that has been logged where it happened. */
 #define LOGGED (-ECANCELED)
 
+static int take_passed(struct broker *broker)
+{
+    struct passed *passed = NULL;
+    int count = service_passed(&passed);
+
+    if (count < 0) {
+        log_line(LOG_ERR, "cannot take what the service manager passes: %s", strerror(-count));
+        return count;
+    }
+    int r = listeners_open(broker, passed, count);
+    for (int i = 0; i < count; i++)
+        if (passed[i].fd >= 0 && !service_is_socket(&passed[i]))
+            log_line(LOG_WARNING, "closed descriptor %d from the service manager, '%s': it is no socket", passed[i].fd,
+                     passed[i].name);
+    service_passed_free(passed, count);
+    return r;
+}
+
 static int start(struct broker *broker, const struct config *config)
 {
     broker->started_ns = clock_monotonic_ns();
@@ -108,7 +127,7 @@ static int start(struct broker *broker, const struct config *config)
     broker->reaper.quota = &broker->quota;
     if (!broker->workers || !broker->reaper.workers || !broker->reaper.foreign)
         return -errno;
-    return listeners_open(broker) < 0 ? LOGGED : 0;
+    return take_passed(broker) < 0 ? LOGGED : 0;
 }
 
 static void announce(struct broker *broker, const struct config *config)
