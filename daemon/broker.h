@@ -24,6 +24,7 @@ struct event_base;
 struct idle;
 struct listener;
 struct peer;
+struct status;
 
 struct broker {
     struct config *config;                   /* SIGHUP changes what is in it: reload.h */
@@ -40,7 +41,8 @@ struct broker {
     uint32_t birth_seals; /* that the kernel gives a memfd unasked: EXEC, where it has it */
     int own_descriptors;  /* /proc/self/fd, for memfd_reopen_at; -1 where there is no /proc */
     struct listener *listeners;
-    struct idle *idle; /* NULL: it never leaves by itself */
+    struct idle *idle;     /* NULL: it never leaves by itself */
+    struct status *status; /* NULL: nobody wants to know */
     LIST_HEAD(peers, peer) peers;
     TAILQ_HEAD(flying_peers, peer) in_flight; /* those with descriptors in flight, sent to longest ago first */
     struct ledger *ledger;                    /* what outlives this process: instance, ids and counters, too */

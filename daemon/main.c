@@ -19,10 +19,13 @@
 #include "idle.h"
 #include "listener.h"
 #include "log.h"
+#include "message_id.h"
+#include "notify.h"
 #include "peer.h"
 #include "reload.h"
 #include "sandbox.h"
 #include "service.h"
+#include "status.h"
 
 /* Threads that wait: for seals, for the pages of big buffers, for what clients send that is no memfd. */
 #define SEALERS         16
@@ -37,7 +40,8 @@ static void on_stop(evutil_socket_t signal_number, short what, void *argument)
     struct broker *broker = argument;
 
     (void)what;
-    log_line(LOG_INFO, "%s: stopping", strsignal((int)signal_number));
+    log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_STOPPING}, "%s: stopping",
+              strsignal((int)signal_number));
     event_base_loopbreak(broker->loop);
 }
 
@@ -66,25 +70,41 @@ static struct event_base *new_loop(void)
 /* Of a failure that has been logged where it happened. */
 #define LOGGED (-ECANCELED)
 
-/* What the service manager has kept of an earlier broker. */
-static int restore_passed(struct broker *broker)
+/* All that is no socket to listen on was kept of an earlier broker, or is nobody's. */
+static int restore_passed(struct broker *broker, struct passed *passed, int count)
 {
-    struct inherited *kept;
-    size_t count;
-    int r = service_take_passed(&kept, &count);
+    CLEANUP(cleanup_free)
+    struct inherited *inherited = calloc((size_t)count + 1, sizeof(*inherited));
+    size_t kept = 0;
 
-    if (r < 0) {
-        log_line(LOG_ERR, "cannot take what the service manager passes: %s", strerror(-r));
-        return LOGGED;
+    if (!inherited)
+        return -ENOMEM;
+    for (int i = 0; i < count; i++)
+        if (!service_is_socket(&passed[i]))
+            inherited[kept++] = (struct inherited){passed[i].name, take_fd(&passed[i].fd)};
+    return restore(broker, inherited, kept);
+}
+
+static int take_passed(struct broker *broker)
+{
+    struct passed *passed = NULL;
+    int count = service_passed(&passed);
+
+    if (count < 0) {
+        log_line(LOG_ERR, "cannot take what the service manager passes: %s", strerror(-count));
+        return count;
     }
-    r = restore(broker, kept, count);
-    service_free_passed(kept, count);
-    return r < 0 ? LOGGED : 0;
+    int r = restore_passed(broker, passed, count);
+    if (r == 0)
+        r = listeners_open(broker, passed, count);
+    service_passed_free(passed, count);
+    return r;
 }
 
 static int start(struct broker *broker, const struct config *config)
 {
     broker->started_ns = clock_monotonic_ns();
+    notify_open();
     LIST_INIT(&broker->peers);
     TAILQ_INIT(&broker->in_flight);
     credentials_learn_namespace();
@@ -108,6 +128,7 @@ static int start(struct broker *broker, const struct config *config)
     broker->loop = new_loop();
     if (!broker->loop)
         return -ENOMEM;
+    notify_attach(broker->loop);
     turns_init(broker);
     tokens_init(&broker->tokens, &broker->quota, broker->loop);
     broker->workers = workers_start(broker->loop, SEALERS);
@@ -116,15 +137,15 @@ static int start(struct broker *broker, const struct config *config)
     broker->reaper.quota = &broker->quota;
     if (!broker->workers || !broker->reaper.workers || !broker->reaper.foreign)
         return -errno;
-    int restored = restore_passed(broker);
-    if (restored < 0)
-        return restored;
-    return listeners_open(broker) < 0 ? LOGGED : 0;
+    return take_passed(broker) < 0 ? LOGGED : 0;
 }
 
-static void announce(const struct config *config)
+static void announce(struct broker *broker, const struct config *config)
 {
-    service_notify_ready();
+    log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_STARTED}, "ready: sealbufd %s, instance %016llx",
+              PACKAGE_VERSION, (unsigned long long)ledger_instance(broker->ledger));
+    notify_ready();
+    status_watch(broker);
     if (config->ready_fd < 0)
         return;
     if (write(config->ready_fd, "\n", 1) != 1)
@@ -151,9 +172,10 @@ static int run(struct broker *broker, const struct config *config)
     };
     broker->idle = config->idle_exit_ms ? idle_watch(broker) : NULL;
     sandbox_enter(config); /* nothing below opens anything but what clients ask for */
-    announce(config);
+    announce(broker, config);
     int r = event_base_dispatch(broker->loop) < 0 ? -EIO : 0;
     idle_free(broker->idle);
+    status_end(broker);
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
         if (signals[i])
             event_free(signals[i]);
@@ -186,7 +208,7 @@ static int stop(struct broker *broker)
 {
     struct peer *peer;
 
-    service_notify_stopping();
+    notify_stopping();
     listeners_close(broker);
     while ((peer = LIST_FIRST(&broker->peers)))
         peer_destroy(peer);
@@ -195,6 +217,7 @@ static int stop(struct broker *broker)
     workers_stop(broker->workers);
     workers_stop(broker->reaper.workers);
     workers_abandon(broker->reaper.foreign);
+    notify_close();
     if (broker->loop)
         event_base_free(broker->loop);
     close_quietly(broker->own_descriptors);

@@ -12,6 +12,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "log.h"
+#include "notify.h"
 #include "seals.h"
 #include "service.h"
 
@@ -21,6 +22,11 @@
 #define BUFFERS_A_NOTICE 1024u
 /* So far an id is from all that were seen where nobody knows which was the last one. */
 #define FAR ((uint64_t)1 << 40)
+
+/* What an earlier broker tried out whether something is kept with. */
+#define CANARY "canary"
+/* What the service manager calls what was stored without a name. */
+#define UNNAMED "stored"
 
 /* That is not worth a line. */
 static const char token_has_expired[] = "it has expired";
@@ -54,6 +60,13 @@ static bool read_stored_name(const char *name, uint64_t *id)
         return false;
     stored_name(*id, again);
     return strcmp(name, again) == 0;
+}
+
+bool restore_is_kept_name(const char *name)
+{
+    uint64_t id;
+
+    return strcmp(name, LEDGER_NAME) == 0 || strcmp(name, UNNAMED) == 0 || read_stored_name(name, &id);
 }
 
 static void note_drop(struct restoring *restoring, const char *kind, const char *name, const char *why)
@@ -245,7 +258,7 @@ static void restore_buffer_at(struct restoring *restoring, uint32_t slot)
     const char *why = take_back(restoring, &record, slot);
     if (!why) {
         if (++broker->restored.buffers % BUFFERS_A_NOTICE == 0 && !broker->is_trial)
-            service_notify_restoring();
+            notify_still_starting();
         return;
     }
     note_buffer_drop(restoring, record.id, why);
@@ -349,7 +362,8 @@ static void sort_out(struct restoring *restoring, struct inherited *inherited, s
                 restoring->greatest_id = id;
             continue;
         }
-        note_drop(restoring, "what was kept as", inherited[i].name, "a broker keeps nothing by this name");
+        if (strcmp(inherited[i].name, CANARY) != 0)
+            note_drop(restoring, "what was kept as", inherited[i].name, "a broker keeps nothing by this name");
         close(take_fd(&inherited[i].fd));
         forget_stored(restoring->broker, inherited[i].name);
     }
