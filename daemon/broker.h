@@ -13,6 +13,7 @@
 #include "quota.h"
 #include "reaper.h"
 #include "registry.h"
+#include "store.h"
 #include "token.h"
 #include "turn.h"
 #include "worker.h"
@@ -38,6 +39,7 @@ struct broker {
     struct registry registry;
     struct tokens tokens;
     struct reaper reaper;
+    struct store store;
     struct turns turns;
     struct workers *workers;
     struct memfd_devices devices;

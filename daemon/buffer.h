@@ -19,7 +19,9 @@
 #include "tree.h"
 
 struct claim;
+struct keep;
 struct name;
+struct store;
 struct token;
 
 struct buffer {
@@ -29,6 +31,7 @@ struct buffer {
     LIST_HEAD(tokens_of, token) tokens;
     uint16_t name_count, token_count;
     unsigned pins;       /* paused requests that will send its descriptor */
+    struct keep *keep;   /* it is on its way into the store */
     struct claim *claim; /* somebody is taking it: it is there for nobody else */
     uint64_t id;
     uint64_t charged; /* bytes */
@@ -44,6 +47,7 @@ struct buffer {
     uint8_t security_length;
     bool is_final; /* what was charged is the size, and no seal lets it change */
     bool is_held;
+    bool is_stored; /* the service manager keeps it, and it is charged for that */
     bool is_gone;   /* but for its descriptor, which waits for the pins */
     char strings[]; /* label, then metadata, then the creator's security label */
 };
@@ -63,6 +67,7 @@ struct buffers {
     uint64_t last_id;
     struct quota *quota;
     struct reaper *reaper;
+    struct store *store;
 };
 
 struct buffer_spec {
@@ -75,7 +80,7 @@ struct buffer_spec {
     struct span label, metadata, creator_security;
 };
 
-void buffers_init(struct buffers *buffers, struct quota *quota, struct reaper *reaper);
+void buffers_init(struct buffers *buffers, struct quota *quota, struct reaper *reaper, struct store *store);
 
 /*
  * Enters a buffer, charged to its owner and held by `holder`. Takes *fd on success only. 0, SEALBUF_ERR_LIMIT with

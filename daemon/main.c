@@ -74,7 +74,7 @@ static int start(struct broker *broker, const struct config *config)
     TAILQ_INIT(&broker->in_flight);
     credentials_learn_namespace();
     quota_init(&broker->quota, &config->limits, credentials_uid_is_known(geteuid()) ? geteuid() : (uid_t)-1);
-    buffers_init(&broker->buffers, &broker->quota, &broker->reaper);
+    buffers_init(&broker->buffers, &broker->quota, &broker->reaper, &broker->store);
     registry_init(&broker->registry, &broker->quota, &broker->buffers);
     if (getrandom(&broker->instance, sizeof(broker->instance), 0) != sizeof(broker->instance))
         return -errno;
@@ -103,6 +103,9 @@ static int start(struct broker *broker, const struct config *config)
     broker->reaper.quota = &broker->quota;
     if (!broker->workers || !broker->reaper.workers || !broker->reaper.foreign)
         return -errno;
+    r = store_open(&broker->store, broker->loop, &broker->buffers, false);
+    if (r < 0)
+        return r;
     return listeners_open(broker) < 0 ? LOGGED : 0;
 }
 
@@ -174,6 +177,7 @@ static int stop(struct broker *broker)
     listeners_close(broker);
     while ((peer = LIST_FIRST(&broker->peers)))
         peer_destroy(peer);
+    store_leave(&broker->store); /* names and what they hold go in here, not in the store */
     forget_names(broker);
     workers_stop(broker->workers);
     workers_stop(broker->reaper.workers);

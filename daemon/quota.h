@@ -25,6 +25,8 @@ struct account {
     uint64_t held[RESOURCES];
     TAILQ_ENTRY(account) turn; /* among those with peers that wait for their turn: see turn.h */
     TAILQ_HEAD(waiting_peers, peer) waiting;
+    TAILQ_ENTRY(account) storing; /* among those with buffers that are to be kept: see store.h */
+    TAILQ_HEAD(keeps_of, keep) keeps;
     uint64_t busy_ns;    /* of the loop's time, fading */
     uint64_t busy_at_ns; /* when that was true */
 };
