@@ -15,6 +15,7 @@
 #include "reaper.h"
 #include "registry.h"
 #include "restore.h"
+#include "store.h"
 #include "token.h"
 #include "turn.h"
 #include "worker.h"
@@ -35,6 +36,7 @@ struct broker {
     struct registry registry;
     struct tokens tokens;
     struct reaper reaper;
+    struct store store;
     struct turns turns;
     struct workers *workers;
     struct memfd_devices devices;

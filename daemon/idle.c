@@ -26,7 +26,7 @@ static void look_again(struct idle *idle, uint64_t after_ms)
 static bool is_idle(const struct broker *broker)
 {
     return broker->quota.held[RESOURCE_CONNECTIONS] == 0 && broker->quota.held[RESOURCE_BUFFERS] == 0 &&
-           workers_pending(broker->workers) == 0 && broker->reaper.pending == 0;
+           workers_pending(broker->workers) == 0 && store_pending(&broker->store) == 0 && broker->reaper.pending == 0;
 }
 
 /*

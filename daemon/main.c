@@ -70,6 +70,21 @@ static struct event_base *new_loop(void)
 /* Of a failure that has been logged where it happened. */
 #define LOGGED (-ECANCELED)
 
+/* Whoever loses the ledger loses all names, so without it nothing else need be kept. */
+static void store_ledger(struct broker *broker)
+{
+    if (!broker->store.is_there || broker->restored.ledger_is_stored)
+        return;
+    int r = store_put(&broker->store, LEDGER_NAME, ledger_fd(broker->ledger));
+    if (r == 0)
+        return;
+    log_line(LOG_WARNING,
+             "the service manager does not keep the ledger: %s; nothing that is published survives the broker; see "
+             "FileDescriptorStoreMax= of the unit",
+             strerror(-r));
+    broker->store.is_there = false;
+}
+
 /* All that is no socket to listen on was kept of an earlier broker, or is nobody's. */
 static int restore_passed(struct broker *broker, struct passed *passed, int count)
 {
@@ -82,7 +97,12 @@ static int restore_passed(struct broker *broker, struct passed *passed, int coun
     for (int i = 0; i < count; i++)
         if (!service_is_socket(&passed[i]))
             inherited[kept++] = (struct inherited){passed[i].name, take_fd(&passed[i].fd)};
-    return restore(broker, inherited, kept);
+    int r = store_open(&broker->store, broker->loop, &broker->buffers, kept > 0);
+    if (r == 0)
+        r = restore(broker, inherited, kept);
+    if (r == 0)
+        store_ledger(broker);
+    return r;
 }
 
 static int take_passed(struct broker *broker)
@@ -109,7 +129,7 @@ static int start(struct broker *broker, const struct config *config)
     TAILQ_INIT(&broker->in_flight);
     credentials_learn_namespace();
     quota_init(&broker->quota, &config->limits, credentials_uid_is_known(geteuid()) ? geteuid() : (uid_t)-1);
-    buffers_init(&broker->buffers, &broker->quota, &broker->reaper);
+    buffers_init(&broker->buffers, &broker->quota, &broker->reaper, &broker->store);
     registry_init(&broker->registry, &broker->quota, &broker->buffers);
     int r = memfd_devices_probe(&broker->devices);
     if (r < 0) {
@@ -213,6 +233,7 @@ static int stop(struct broker *broker)
     while ((peer = LIST_FIRST(&broker->peers)))
         peer_destroy(peer);
     ledger_detach(broker->ledger); /* from here on there is only this process to be forgotten */
+    store_leave(&broker->store);   /* names and what they hold go in here, not in the store */
     forget_names(broker);
     workers_stop(broker->workers);
     workers_stop(broker->reaper.workers);

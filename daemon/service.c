@@ -34,22 +34,12 @@ int service_passed(struct passed **passed)
     return *passed ? count : -ENOMEM;
 }
 
-void service_forget(const char *name)
-{
-    sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
-}
-
 #else
 
 int service_passed(struct passed **passed)
 {
     *passed = NULL;
     return 0;
-}
-
-void service_forget(const char *name)
-{
-    (void)name;
 }
 
 #endif

@@ -25,7 +25,4 @@ bool service_is_socket(const struct passed *passed);
 /* 0: it is a listening SOCK_SEQPACKET Unix socket, and does not block; else -EINVAL, and why has been logged. */
 int service_check_socket(const struct passed *passed);
 
-/* The service manager is to close what it has stored by this name. */
-void service_forget(const char *name);
-
 #endif
