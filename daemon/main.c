@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "broker.h"
@@ -71,6 +70,41 @@ static struct event_base *new_loop(void)
 /* Of a failure that has been logged where it happened. */
 #define LOGGED (-ECANCELED)
 
+/* Whoever loses the ledger loses all names, so without it nothing else need be kept. */
+static void store_ledger(struct broker *broker)
+{
+    if (!broker->store.is_there || broker->restored.ledger_is_stored)
+        return;
+    int r = store_put(&broker->store, LEDGER_NAME, ledger_fd(broker->ledger));
+    if (r == 0)
+        return;
+    log_line(LOG_WARNING,
+             "the service manager does not keep the ledger: %s; nothing that is published survives the broker; see "
+             "FileDescriptorStoreMax= of the unit",
+             strerror(-r));
+    broker->store.is_there = false;
+}
+
+/* All that is no socket to listen on was kept of an earlier broker, or is nobody's. */
+static int restore_passed(struct broker *broker, struct passed *passed, int count)
+{
+    CLEANUP(cleanup_free)
+    struct inherited *inherited = calloc((size_t)count + 1, sizeof(*inherited));
+    size_t kept = 0;
+
+    if (!inherited)
+        return -ENOMEM;
+    for (int i = 0; i < count; i++)
+        if (!service_is_socket(&passed[i]))
+            inherited[kept++] = (struct inherited){passed[i].name, take_fd(&passed[i].fd)};
+    int r = store_open(&broker->store, broker->loop, &broker->buffers, kept > 0);
+    if (r == 0)
+        r = restore(broker, inherited, kept);
+    if (r == 0)
+        store_ledger(broker);
+    return r;
+}
+
 static int take_passed(struct broker *broker)
 {
     struct passed *passed = NULL;
@@ -80,11 +114,9 @@ static int take_passed(struct broker *broker)
         log_line(LOG_ERR, "cannot take what the service manager passes: %s", strerror(-count));
         return count;
     }
-    int r = listeners_open(broker, passed, count);
-    for (int i = 0; i < count; i++)
-        if (passed[i].fd >= 0 && !service_is_socket(&passed[i]))
-            log_line(LOG_WARNING, "closed descriptor %d from the service manager, '%s': it is no socket", passed[i].fd,
-                     passed[i].name);
+    int r = restore_passed(broker, passed, count);
+    if (r == 0)
+        r = listeners_open(broker, passed, count);
     service_passed_free(passed, count);
     return r;
 }
@@ -97,10 +129,8 @@ static int start(struct broker *broker, const struct config *config)
     TAILQ_INIT(&broker->in_flight);
     credentials_learn_namespace();
     quota_init(&broker->quota, &config->limits, credentials_uid_is_known(geteuid()) ? geteuid() : (uid_t)-1);
-    buffers_init(&broker->buffers, &broker->quota, &broker->reaper);
+    buffers_init(&broker->buffers, &broker->quota, &broker->reaper, &broker->store);
     registry_init(&broker->registry, &broker->quota, &broker->buffers);
-    if (getrandom(&broker->instance, sizeof(broker->instance), 0) != sizeof(broker->instance))
-        return -errno;
     int r = memfd_devices_probe(&broker->devices);
     if (r < 0) {
         log_line(LOG_ERR, "this kernel makes no memfds: %s", strerror(-r));
@@ -133,7 +163,7 @@ static int start(struct broker *broker, const struct config *config)
 static void announce(struct broker *broker, const struct config *config)
 {
     log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_STARTED}, "ready: sealbufd %s, instance %016llx",
-              PACKAGE_VERSION, (unsigned long long)broker->instance);
+              PACKAGE_VERSION, (unsigned long long)ledger_instance(broker->ledger));
     notify_ready();
     status_watch(broker);
     if (config->ready_fd < 0)
@@ -202,6 +232,8 @@ static int stop(struct broker *broker)
     listeners_close(broker);
     while ((peer = LIST_FIRST(&broker->peers)))
         peer_destroy(peer);
+    ledger_detach(broker->ledger); /* from here on there is only this process to be forgotten */
+    store_leave(&broker->store);   /* names and what they hold go in here, not in the store */
     forget_names(broker);
     workers_stop(broker->workers);
     workers_stop(broker->reaper.workers);
@@ -210,6 +242,7 @@ static int stop(struct broker *broker)
     if (broker->loop)
         event_base_free(broker->loop);
     close_quietly(broker->own_descriptors);
+    ledger_close(broker->ledger);
     return check_accounts(broker);
 }
 

@@ -21,6 +21,7 @@
 #include "paused.h"
 #include "sealing.h"
 #include "status.h"
+#include "storing.h"
 
 /* A silent connection holds a slot for so long. */
 static const struct timeval handshake_time = {.tv_sec = 10};
@@ -56,7 +57,7 @@ static void end_request(struct peer *peer);
 
 void peer_blame(struct peer *peer, const char *reason)
 {
-    peer->broker->counters.disconnects++;
+    peer->broker->counters->disconnects++;
     log_about(LOG_NOTICE, &(struct log_subject){.message_id = MESSAGE_ID_DROPPED, .client = &peer->who}, "dropped: %s",
               reason);
 }
@@ -76,9 +77,11 @@ bool peer_is_administrator(struct peer *peer)
 /* 0, -EAGAIN (the socket is full), -ETOOMANYREFS (too many descriptors in flight), or the peer is gone. */
 static int try_to_send(struct peer *peer, const uint8_t *message, size_t length, const int *fds, unsigned count)
 {
+    claims_suspend(peer);
     int r = packet_send(peer->socket, message, length, fds, count);
 
     if (r < 0) {
+        claims_resume(peer);
         peer->was_reset |= r == -ECONNRESET;
         return r;
     }
@@ -260,7 +263,7 @@ static void flush_later(struct peer *peer, int reason)
 
 static bool is_busy(const struct peer *peer)
 {
-    return peer->job || peer->aside || peer->paused;
+    return peer->job || peer->storing || peer->aside || peer->paused;
 }
 
 static bool held_back(const struct peer *peer)
@@ -413,6 +416,8 @@ static enum verdict go_on(struct peer *peer)
         free(aside);
     } else if (peer->job && sealing_is_done(peer->job)) {
         verdict = dispatch_sealed(peer, take_pointer(peer->job));
+    } else if (peer->storing && storing_is_done(peer->storing)) {
+        verdict = dispatch_stored(peer, take_pointer(peer->storing));
     }
     if (verdict == GO_ON && !is_busy(peer)) {
         end_request(peer);
@@ -581,6 +586,7 @@ static void stop_serving(struct peer *peer)
     event_del(&peer->flush);
     if (peer->job)
         sealing_forget_peer(take_pointer(peer->job));
+    storing_free(take_pointer(peer->storing));
     if (peer->aside)
         aside_cancel(take_pointer(peer->aside));
     if (peer->paused)

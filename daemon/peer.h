@@ -22,6 +22,7 @@
 struct aside;
 struct paused;
 struct seal_job;
+struct store_job;
 
 struct peer {
     LIST_ENTRY(peer) link;
@@ -42,12 +43,13 @@ struct peer {
     unsigned reserved;    /* of them, for the request that is served */
     unsigned unread;      /* bytes that the kernel may keep for it, at most, since its socket was last asked */
     unsigned unread_at_most;
-    bool was_reset;           /* it has gone, and left something unread */
-    bool full;                /* it has left too much unread: nothing is read until there is room */
-    TAILQ_ENTRY(peer) flying; /* in the broker's list, while in_flight */
-    struct seal_job *job;     /* a worker is busy for it */
-    struct aside *aside;      /* a request of its that is tried again later */
-    struct paused *paused;    /* a request of its that goes on in its next turn */
+    bool was_reset;            /* it has gone, and left something unread */
+    bool full;                 /* it has left too much unread: nothing is read until there is room */
+    TAILQ_ENTRY(peer) flying;  /* in the broker's list, while in_flight */
+    struct seal_job *job;      /* a worker is busy for it */
+    struct store_job *storing; /* the service manager is */
+    struct aside *aside;       /* a request of its that is tried again later */
+    struct paused *paused;     /* a request of its that goes on in its next turn */
     struct held_buffers held;
     uint64_t claimed_ns;  /* when the last of these was sent */
     struct claims claims; /* what it is taking out of the broker */

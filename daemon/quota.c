@@ -51,6 +51,7 @@ static struct account *find_or_open(struct quota *quota, uid_t uid)
         return NULL;
     account->uid = uid;
     TAILQ_INIT(&account->waiting);
+    TAILQ_INIT(&account->keeps);
     RB_INSERT(account_tree, &quota->accounts, account);
     return account;
 }
@@ -136,6 +137,17 @@ int quota_charge(struct quota *quota, uid_t uid, enum resource resource, uint64_
     }
     close_if_empty(quota, account);
     return r;
+}
+
+int quota_restore(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount)
+{
+    struct account *account = find_or_open(quota, uid);
+
+    if (!account)
+        return SEALBUF_ERR_MEMORY;
+    account_add(quota, account, resource, amount);
+    close_if_empty(quota, account);
+    return 0;
 }
 
 void quota_add(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount)

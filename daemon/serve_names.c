@@ -11,6 +11,7 @@
 #include "sealing.h"
 #include "seals.h"
 #include "serve.h"
+#include "storing.h"
 #include "target.h"
 #include "token.h"
 
@@ -35,6 +36,8 @@ int check_publish(struct request *request, const struct publish_request *in, str
         return r;
     if (in->name.length == 0)
         return refuse(request, SEALBUF_ERR_NAME, "the name is empty");
+    if (in->flags & SEALBUF_PUBLISH_VOLATILE && in->flags & SEALBUF_PUBLISH_OR_VOLATILE)
+        return refuse(request, SEALBUF_ERR_FLAGS, "VOLATILE and OR_VOLATILE contradict each other");
     r = check_group(request, in);
     if (r)
         return r;
@@ -67,6 +70,9 @@ int serve_publish(struct request *request, const union request_record *record, u
         if (r)
             return refuse_limit(request, r, &met);
     }
+    r = storing_check(request, buffer, in->flags);
+    if (r)
+        return r;
     struct binding binding = {
         .owner = who->uid,
         .group = in->flags & SEALBUF_PUBLISH_GROUP ? in->group : who->gid,

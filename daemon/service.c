@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "cleanup.h"
 #include "log.h"
+#include "restore.h"
 
 #if HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
@@ -53,19 +53,23 @@ void service_passed_free(struct passed *passed, int count)
     free(passed);
 }
 
-bool service_is_socket(const struct passed *passed)
-{
-    struct stat st;
-
-    return fstat(passed->fd, &st) == 0 && S_ISSOCK(st.st_mode);
-}
-
 static int socket_option(int socket, int option)
 {
     int value = -1;
     socklen_t length = sizeof(value);
 
     return getsockopt(socket, SOL_SOCKET, option, &value, &length) < 0 ? -1 : value;
+}
+
+/* A connected one was somebody's, and under these names a broker has something kept. */
+bool service_is_socket(const struct passed *passed)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof(address);
+
+    if (passed->fd < 0 || socket_option(passed->fd, SO_TYPE) < 0 || restore_is_kept_name(passed->name))
+        return false;
+    return getpeername(passed->fd, (struct sockaddr *)&address, &length) < 0;
 }
 
 /* What is wrong with it, and the setting of the unit to change; NULL where nothing is. */

@@ -20,7 +20,7 @@ struct passed {
 int service_passed(struct passed **passed);
 void service_passed_free(struct passed *passed, int count);
 
-/* Whether it is something to listen on, or meant to be: a socket of any kind. */
+/* Whether it is something to listen on, or meant to be: a socket of any kind, but for what a broker had stored. */
 bool service_is_socket(const struct passed *passed);
 /* 0: it is a listening SOCK_SEQPACKET Unix socket, and does not block; else -EINVAL, and why has been logged. */
 int service_check_socket(const struct passed *passed);
