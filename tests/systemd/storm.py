@@ -316,7 +316,7 @@ def storm_rounds(tap, director, kind, rounds):
             try:
                 happenings.round(kind, '%s %d' % (kind, i))
             except Exception as error:
-                for line in director.manager.log().splitlines():
+                for line in director.manager.log().splitlines()[-12:]:
                     print('# log: ' + line)
                 raise Failure('round %d: %s: %s' % (i, type(error).__name__, error)) from error
     print('# %d requests were answered, %d were not' % (
@@ -337,7 +337,7 @@ def stop_loses_all(tap, director):
 
 
 def run_storms(manager, seed, rounds, order, tests_before=0):
-    """rounds: {kind: how many}"""
+    """rounds: {kind: how many}. The Tap."""
     tap, director = Tap(tests_before), Director(manager, seed)
     began = time.monotonic()
     with tap.test('1,000 names are published by %d clients' % CLIENTS):
@@ -348,7 +348,7 @@ def run_storms(manager, seed, rounds, order, tests_before=0):
                 storm_rounds(tap, director, kind, rounds[kind])
         stop_loses_all(tap, director)
     print('# %.1f s' % (time.monotonic() - began))
-    return tap.done()
+    return tap
 
 
 def main():
@@ -359,7 +359,7 @@ def main():
     parser.add_argument('--tests-before', type=int, default=0, help='that the caller has reported')
     arguments = parser.parse_args()
     return run_storms(Systemd(), arguments.seed, vars(arguments), ('kill', 'restart', 'reexec', 'freeze'),
-                      arguments.tests_before)
+                      arguments.tests_before).done()
 
 
 if __name__ == '__main__':
