@@ -6,9 +6,9 @@
 #
 #     survival.sh [--seed TEXT] [--kill ROUNDS] [--restart ROUNDS] [--reexec ROUNDS] [--freeze ROUNDS]
 #
-# Environment: SEED, as --seed; else see boot_tools.sh.
+# Environment: SEED, as --seed; TIME, the seconds that it may take; else see boot_tools.sh.
 
 # shellcheck source=tests/systemd/boot_tools.sh
 . "$(dirname -- "$0")/boot_tools.sh"
 boot_needs "$@"
-boot 900 survival_inside.sh "${SEED:+--seed $SEED}" "$@"
+boot "${TIME:-900}" survival_inside.sh "${SEED:+--seed $SEED}" "$@"
