@@ -14,7 +14,7 @@ from managers import Keeper  # noqa: E402
 from storm import run_storms  # noqa: E402
 
 SEALBUFD = os.path.abspath(os.environ.get('SEALBUFD', './sealbufd'))
-ROUNDS = {'kill': 6, 'restart': 2, 'reexec': 3}
+ROUNDS = {'kill': 6, 'again': 2, 'restart': 2, 'reexec': 3}
 
 
 def is_with_systemd():
@@ -40,7 +40,7 @@ def main():
         return 0
     seed = os.environ.get('SEED', '%d' % os.getpid())
     with kept_broker() as keeper:
-        tap = run_storms(keeper, seed, ROUNDS, ('kill', 'restart', 'reexec'))
+        tap = run_storms(keeper, seed, ROUNDS)
     with kept_broker(limit=LIMIT) as keeper:
         tap = run_full_store(keeper, seed, tap)
     return tap.done()

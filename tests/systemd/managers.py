@@ -57,8 +57,22 @@ class Systemd:
         """pid: asked for before, so that the storm does not wait for systemctl."""
         os.kill(pid, signal.SIGKILL)
 
+    def kill_again(self, pid, delays):
+        """Kills it, and each successor as well, so long after it was started; it may be restoring then."""
+        group = '/sys/fs/cgroup%s/cgroup.procs' % self.property('ControlGroup')
+        os.kill(pid, signal.SIGKILL)
+        for delay in delays:
+            pid = wait_for(lambda old=pid: other_process(group, old), 'the next broker')
+            time.sleep(delay)
+            os.kill(pid, signal.SIGKILL)
+
     def restart(self):
         self.systemctl('restart', self.unit)
+
+    def disturb(self, pid):
+        """The service manager re-executes itself, and the broker dies after that."""
+        self.systemctl('daemon-reexec')
+        os.kill(pid, signal.SIGKILL)
 
     def stop(self):
         self.systemctl('stop', self.unit)
@@ -73,6 +87,15 @@ class Systemd:
         done = subprocess.run(['journalctl', '--unit', self.unit, '--output=cat', '--lines=30'],
                               stdout=subprocess.PIPE, text=True)
         return done.stdout
+
+
+def other_process(group, old):
+    """One of the control group's processes that is not this one; 0 where there is none yet."""
+    try:
+        with open(group) as processes:
+            return next((int(line) for line in processes if int(line) != old), 0)
+    except OSError:  # between the one and the other there is no group
+        return 0
 
 
 class Keeper:
@@ -164,6 +187,15 @@ class Keeper:
 
     def kill_now(self, _pid):
         self.end(signal.SIGKILL)
+        self.start()
+
+    def kill_again(self, _pid, delays):
+        self.end(signal.SIGKILL)
+        for delay in delays:
+            self.start(wait=False)
+            time.sleep(delay)
+            if not self.ended():
+                self.end(signal.SIGKILL)
         self.start()
 
     def restart(self):

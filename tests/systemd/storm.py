@@ -26,6 +26,7 @@ CONTESTED = 3       # names for each user, replaced by all of its clients
 GREATEST_GET = 100  # buffers at once
 KEPT_TOKENS = 40
 INFO_SURVIVES = 0x20
+ROUNDS = {'kill': 50, 'again': 10, 'restart': 5, 'reexec': 10, 'disturb': 2, 'freeze': 1}  # by default
 LARGE = 1 << 30     # a buffer that nobody has touched
 
 
@@ -258,10 +259,19 @@ def publish_all(account, storm):
 class Happenings:
     def __init__(self, director):
         self.director, self.manager = director, director.manager
+        self.chance = random.Random('%s/happenings' % director.seed)
 
     def kill(self):
         """kill -9"""
         self.manager.kill_now(self.pid)
+
+    def again(self):
+        """kill -9, and again while it comes back"""
+        self.manager.kill_again(self.pid, [self.chance.random() * 0.06 for _ in range(3)])
+
+    def disturb(self):
+        """a new program for the service manager, and then kill -9"""
+        self.manager.disturb(self.pid)
 
     def restart(self):
         """an orderly restart"""
@@ -336,14 +346,14 @@ def stop_loses_all(tap, director):
                     len(names), client.greeting['instance'], director.instance))
 
 
-def run_storms(manager, seed, rounds, order, tests_before=0):
+def run_storms(manager, seed, rounds, tests_before=0):
     """rounds: {kind: how many}. The Tap."""
     tap, director = Tap(tests_before), Director(manager, seed)
     began = time.monotonic()
     with tap.test('1,000 names are published by %d clients' % CLIENTS):
         director.begin()
     if director.begun:
-        for kind in order:
+        for kind in ROUNDS:
             if rounds.get(kind):
                 storm_rounds(tap, director, kind, rounds[kind])
         stop_loses_all(tap, director)
@@ -354,12 +364,11 @@ def run_storms(manager, seed, rounds, order, tests_before=0):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--seed', default='%d' % random.SystemRandom().getrandbits(32))
-    for kind, rounds in ('kill', 50), ('restart', 5), ('reexec', 5), ('freeze', 1):
+    for kind, rounds in ROUNDS.items():
         parser.add_argument('--' + kind, type=int, default=rounds, metavar='ROUNDS')
     parser.add_argument('--tests-before', type=int, default=0, help='that the caller has reported')
     arguments = parser.parse_args()
-    return run_storms(Systemd(), arguments.seed, vars(arguments), ('kill', 'restart', 'reexec', 'freeze'),
-                      arguments.tests_before).done()
+    return run_storms(Systemd(), arguments.seed, vars(arguments), arguments.tests_before).done()
 
 
 if __name__ == '__main__':

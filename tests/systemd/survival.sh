@@ -4,7 +4,8 @@
 # killed, restarted, re-executed and frozen there in the middle of storms of requests: see survival_inside.sh. Prints
 # TAP.
 #
-#     survival.sh [--seed TEXT] [--kill ROUNDS] [--restart ROUNDS] [--reexec ROUNDS] [--freeze ROUNDS]
+#     survival.sh [--seed TEXT] [--kill ROUNDS] [--again ROUNDS] [--restart ROUNDS] [--reexec ROUNDS]
+#                 [--disturb ROUNDS] [--freeze ROUNDS]
 #
 # Environment: SEED, as --seed; TIME, the seconds that it may take; else see boot_tools.sh.
 
