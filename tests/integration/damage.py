@@ -84,6 +84,7 @@ class Scene:
 
     def memfd(self, content):
         fd = os.memfd_create('ledger', MFD)
+        os.fchmod(fd, 0o600)  # F_SEAL_EXEC on what is executable adds all other seals
         os.ftruncate(fd, len(content))
         os.pwrite(fd, content, 0)
         fcntl.fcntl(fd, ADD_SEALS, self.ledger_seals)
