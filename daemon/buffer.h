@@ -20,6 +20,8 @@
 
 struct claim;
 struct keep;
+struct ledger;
+struct ledger_buffer;
 struct name;
 struct store;
 struct token;
@@ -48,6 +50,7 @@ struct buffer {
     bool is_final; /* what was charged is the size, and no seal lets it change */
     bool is_held;
     bool is_stored; /* the service manager keeps it, and it is charged for that */
+    uint32_t slot;  /* in the ledger, from when it gets a name that is to survive; 0: none */
     bool is_gone;   /* but for its descriptor, which waits for the pins */
     char strings[]; /* label, then metadata, then the creator's security label */
 };
@@ -64,13 +67,15 @@ LIST_HEAD(held_buffers, buffer);
 
 struct buffers {
     struct buffer_tree by_id;
-    uint64_t last_id;
+    struct ledger *ledger; /* set once there is one */
     struct quota *quota;
     struct reaper *reaper;
     struct store *store;
 };
 
 struct buffer_spec {
+    uint64_t id;         /* 0: a new one; else it is restored, whatever the limits are */
+    uint64_t created_ns; /* 0: now */
     uid_t owner;
     pid_t creator;
     uint64_t creator_pidfd; /* see credentials.h */
@@ -113,6 +118,16 @@ int buffer_seals(struct buffer *buffer, uint32_t of_interest, uint32_t *seals);
  */
 int buffer_measure(struct buffers *buffers, struct buffer *buffer, uint64_t *size, uint64_t *allocated,
                    struct limit_met *met);
+
+/* The record that tells of it; its strings are the buffer's. 0, or a negative errno of fstat(2). */
+int buffer_to_ledger(const struct buffer *buffer, struct ledger_buffer *record);
+
+/*
+ * Writes it into the ledger, with its tokens, unless it is there already; and takes it out again. 0 or
+ * SEALBUF_ERR_MEMORY or SEALBUF_ERR_INTERNAL; then nothing has changed.
+ */
+int buffer_record(struct buffers *buffers, struct buffer *buffer);
+void buffer_unrecord(struct buffers *buffers, struct buffer *buffer);
 
 struct span buffer_label(const struct buffer *buffer);
 struct span buffer_metadata(const struct buffer *buffer);

@@ -11,9 +11,13 @@
 #include "broker.h"
 
 struct listener;
+struct passed;
 
-/* Listens where the configuration says. 0, or a negative errno; why has been logged. */
-int listeners_open(struct broker *broker);
+/*
+ * Listens on the sockets that were passed (service.h), which it takes; where there are none, where the configuration
+ * says. What else was passed stays there. 0, or a negative errno; why has been logged.
+ */
+int listeners_open(struct broker *broker, struct passed *passed, int count);
 /* Stops accepting, closes, and removes the socket that was made here. */
 void listeners_close(struct broker *broker);
 

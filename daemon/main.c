@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "broker.h"
@@ -20,10 +19,13 @@
 #include "idle.h"
 #include "listener.h"
 #include "log.h"
+#include "message_id.h"
+#include "notify.h"
 #include "peer.h"
 #include "reload.h"
 #include "sandbox.h"
 #include "service.h"
+#include "status.h"
 
 /* Threads that wait: for seals, for the pages of big buffers, for what clients send that is no memfd. */
 #define SEALERS         16
@@ -38,7 +40,8 @@ static void on_stop(evutil_socket_t signal_number, short what, void *argument)
     struct broker *broker = argument;
 
     (void)what;
-    log_line(LOG_INFO, "%s: stopping", strsignal((int)signal_number));
+    log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_STOPPING}, "%s: stopping",
+              strsignal((int)signal_number));
     event_base_loopbreak(broker->loop);
 }
 
@@ -67,17 +70,67 @@ static struct event_base *new_loop(void)
 /* Of a failure that has been logged where it happened. */
 #define LOGGED (-ECANCELED)
 
+/* Whoever loses the ledger loses all names, so without it nothing else need be kept. */
+static void store_ledger(struct broker *broker)
+{
+    if (!broker->store.is_there || broker->restored.ledger_is_stored)
+        return;
+    int r = store_put(&broker->store, LEDGER_NAME, ledger_fd(broker->ledger));
+    if (r == 0)
+        return;
+    log_line(LOG_WARNING,
+             "the service manager does not keep the ledger: %s; nothing that is published survives the broker; see "
+             "FileDescriptorStoreMax= of the unit",
+             strerror(-r));
+    broker->store.is_there = false;
+}
+
+/* All that is no socket to listen on was kept of an earlier broker, or is nobody's. */
+static int restore_passed(struct broker *broker, struct passed *passed, int count)
+{
+    CLEANUP(cleanup_free)
+    struct inherited *inherited = calloc((size_t)count + 1, sizeof(*inherited));
+    size_t kept = 0;
+
+    if (!inherited)
+        return -ENOMEM;
+    for (int i = 0; i < count; i++)
+        if (!service_is_socket(&passed[i]))
+            inherited[kept++] = (struct inherited){passed[i].name, take_fd(&passed[i].fd)};
+    int r = store_open(&broker->store, broker->loop, &broker->buffers, kept > 0);
+    if (r == 0)
+        r = restore(broker, inherited, kept);
+    if (r == 0)
+        store_ledger(broker);
+    return r;
+}
+
+static int take_passed(struct broker *broker)
+{
+    struct passed *passed = NULL;
+    int count = service_passed(&passed);
+
+    if (count < 0) {
+        log_line(LOG_ERR, "cannot take what the service manager passes: %s", strerror(-count));
+        return count;
+    }
+    int r = restore_passed(broker, passed, count);
+    if (r == 0)
+        r = listeners_open(broker, passed, count);
+    service_passed_free(passed, count);
+    return r;
+}
+
 static int start(struct broker *broker, const struct config *config)
 {
     broker->started_ns = clock_monotonic_ns();
+    notify_open();
     LIST_INIT(&broker->peers);
     TAILQ_INIT(&broker->in_flight);
     credentials_learn_namespace();
     quota_init(&broker->quota, &config->limits, credentials_uid_is_known(geteuid()) ? geteuid() : (uid_t)-1);
     buffers_init(&broker->buffers, &broker->quota, &broker->reaper, &broker->store);
     registry_init(&broker->registry, &broker->quota, &broker->buffers);
-    if (getrandom(&broker->instance, sizeof(broker->instance), 0) != sizeof(broker->instance))
-        return -errno;
     int r = memfd_devices_probe(&broker->devices);
     if (r < 0) {
         log_line(LOG_ERR, "this kernel makes no memfds: %s", strerror(-r));
@@ -95,6 +148,7 @@ static int start(struct broker *broker, const struct config *config)
     broker->loop = new_loop();
     if (!broker->loop)
         return -ENOMEM;
+    notify_attach(broker->loop);
     turns_init(broker);
     tokens_init(&broker->tokens, &broker->quota, broker->loop);
     broker->workers = workers_start(broker->loop, SEALERS);
@@ -103,15 +157,15 @@ static int start(struct broker *broker, const struct config *config)
     broker->reaper.quota = &broker->quota;
     if (!broker->workers || !broker->reaper.workers || !broker->reaper.foreign)
         return -errno;
-    r = store_open(&broker->store, broker->loop, &broker->buffers, false);
-    if (r < 0)
-        return r;
-    return listeners_open(broker) < 0 ? LOGGED : 0;
+    return take_passed(broker) < 0 ? LOGGED : 0;
 }
 
-static void announce(const struct config *config)
+static void announce(struct broker *broker, const struct config *config)
 {
-    service_notify_ready();
+    log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_STARTED}, "ready: sealbufd %s, instance %016llx",
+              PACKAGE_VERSION, (unsigned long long)ledger_instance(broker->ledger));
+    notify_ready();
+    status_watch(broker);
     if (config->ready_fd < 0)
         return;
     if (write(config->ready_fd, "\n", 1) != 1)
@@ -138,9 +192,10 @@ static int run(struct broker *broker, const struct config *config)
     };
     broker->idle = config->idle_exit_ms ? idle_watch(broker) : NULL;
     sandbox_enter(config); /* nothing below opens anything but what clients ask for */
-    announce(config);
+    announce(broker, config);
     int r = event_base_dispatch(broker->loop) < 0 ? -EIO : 0;
     idle_free(broker->idle);
+    status_end(broker);
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
         if (signals[i])
             event_free(signals[i]);
@@ -173,18 +228,21 @@ static int stop(struct broker *broker)
 {
     struct peer *peer;
 
-    service_notify_stopping();
+    notify_stopping();
     listeners_close(broker);
     while ((peer = LIST_FIRST(&broker->peers)))
         peer_destroy(peer);
-    store_leave(&broker->store); /* names and what they hold go in here, not in the store */
+    ledger_detach(broker->ledger); /* from here on there is only this process to be forgotten */
+    store_leave(&broker->store);   /* names and what they hold go in here, not in the store */
     forget_names(broker);
     workers_stop(broker->workers);
     workers_stop(broker->reaper.workers);
     workers_abandon(broker->reaper.foreign);
+    notify_close();
     if (broker->loop)
         event_base_free(broker->loop);
     close_quietly(broker->own_descriptors);
+    ledger_close(broker->ledger);
     return check_accounts(broker);
 }
 

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,9 +16,11 @@
 #include "errors.h"
 #include "flight.h"
 #include "log.h"
+#include "message_id.h"
 #include "packet.h"
 #include "paused.h"
 #include "sealing.h"
+#include "status.h"
 #include "storing.h"
 
 /* A silent connection holds a slot for so long. */
@@ -54,8 +57,9 @@ static void end_request(struct peer *peer);
 
 void peer_blame(struct peer *peer, const char *reason)
 {
-    peer->broker->counters.disconnects++;
-    log_client(LOG_NOTICE, &peer->who, "dropped: %s", reason);
+    peer->broker->counters->disconnects++;
+    log_about(LOG_NOTICE, &(struct log_subject){.message_id = MESSAGE_ID_DROPPED, .client = &peer->who}, "dropped: %s",
+              reason);
 }
 
 bool peer_is_administrator(struct peer *peer)
@@ -73,9 +77,11 @@ bool peer_is_administrator(struct peer *peer)
 /* 0, -EAGAIN (the socket is full), -ETOOMANYREFS (too many descriptors in flight), or the peer is gone. */
 static int try_to_send(struct peer *peer, const uint8_t *message, size_t length, const int *fds, unsigned count)
 {
+    claims_suspend(peer);
     int r = packet_send(peer->socket, message, length, fds, count);
 
     if (r < 0) {
+        claims_resume(peer);
         peer->was_reset |= r == -ECONNRESET;
         return r;
     }
@@ -149,6 +155,7 @@ enum verdict peer_send(struct peer *peer, const uint8_t *message, size_t length,
     int r = -EAGAIN;
     enum verdict verdict = GO_ON;
 
+    status_touch(peer->broker->status);
     if (!outbox_first(&peer->outbox))
         r = try_to_send(peer, message, length, shipment->fd, shipment->count);
     if (r < 0)
@@ -494,8 +501,10 @@ static void turn_away(const struct credentials *who, int socket, int error, cons
     size_t length = dispatch_refusal(message, sizeof(message), SEALBUF_OP_HELLO, 0, error, met);
 
     packet_send(socket, message, length, NULL, 0);
-    log_client(LOG_NOTICE, who, "not admitted: %s%s", error == SEALBUF_ERR_LIMIT ? "it is at the limit " : "",
-               error == SEALBUF_ERR_LIMIT ? met->key : error_entry((uint32_t)error)->cause);
+    const char *message_id = error == SEALBUF_ERR_LIMIT ? MESSAGE_ID_LIMIT : MESSAGE_ID_NOT_ADMITTED;
+    log_about(LOG_NOTICE, &(struct log_subject){.message_id = message_id, .client = who}, "not admitted: %s%s",
+              error == SEALBUF_ERR_LIMIT ? "it is at the limit " : "",
+              error == SEALBUF_ERR_LIMIT ? met->key : error_entry((uint32_t)error)->cause);
 }
 
 /* How much may be unread. A send buffer that is small by the system's settings leaves what it can. */
@@ -510,7 +519,7 @@ static unsigned set_send_buffer(int socket)
     return (unsigned)(size > 2 * GREATEST_REPLY ? size - GREATEST_REPLY : size / 4);
 }
 
-void peer_create(struct broker *broker, int socket_taken)
+void peer_create(struct broker *broker, int socket_taken, const char *door)
 {
     CLEANUP(cleanup_close)
     int socket = socket_taken;
@@ -519,6 +528,7 @@ void peer_create(struct broker *broker, int socket_taken)
 
     if (credentials_of_peer(socket, &who) < 0) /* it has gone already */
         return;
+    snprintf(who.door, sizeof(who.door), "%s", door);
     int r = admit(broker, &who, &met);
     if (r) {
         turn_away(&who, socket, r, &met);
@@ -544,6 +554,7 @@ void peer_create(struct broker *broker, int socket_taken)
     event_priority_set(&peer->readable, turn_priority(peer));
     event_assign(&peer->flush, broker->loop, -1, 0, on_flush, peer);
     listen_again(peer);
+    status_touch(broker->status);
     log_client(LOG_DEBUG, &peer->who, "connected");
 }
 
@@ -600,6 +611,7 @@ void peer_destroy(struct peer *peer)
 {
     struct broker *broker = peer->broker;
 
+    status_touch(broker->status);
     log_client(LOG_DEBUG, &peer->who, "disconnected");
     stop_serving(peer);
     release_buffers(peer, true);

@@ -62,7 +62,7 @@ struct peer {
 enum verdict { GO_ON, END };
 
 /* Takes the socket in every case. Peers that may not connect are told why. */
-void peer_create(struct broker *broker, int socket);
+void peer_create(struct broker *broker, int socket, const char *door);
 
 /*
  * Ends the connection. What descriptors are still on their way to a client that does not read stays charged to it, and

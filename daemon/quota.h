@@ -25,6 +25,8 @@ struct account {
     uint64_t held[RESOURCES];
     TAILQ_ENTRY(account) turn; /* among those with peers that wait for their turn: see turn.h */
     TAILQ_HEAD(waiting_peers, peer) waiting;
+    const char *told_key;         /* of the limit that it met and that was logged last, */
+    uint64_t told_ns;             /* and when */
     TAILQ_ENTRY(account) storing; /* among those with buffers that are to be kept: see store.h */
     TAILQ_HEAD(keeps_of, keep) keeps;
     uint64_t busy_ns;    /* of the loop's time, fading */
@@ -55,6 +57,8 @@ void quota_init(struct quota *quota, const struct limits *limits, uid_t own_uid)
 
 /* 0; SEALBUF_ERR_LIMIT, *met says which; SEALBUF_ERR_MEMORY. Where it fails nothing is charged. */
 int quota_charge(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount, struct limit_met *met);
+/* What a uid has from an earlier broker: no limit takes it away. 0 or SEALBUF_ERR_MEMORY. */
+int quota_restore(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount);
 /* The same for who holds something already, and whom no limit stops (flight.h has its own). */
 void quota_add(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount);
 /* Both for an account at hand, which something else keeps open. */

@@ -17,6 +17,8 @@
 #include "credentials.h"
 #include "tree.h"
 
+struct ledger_name;
+
 struct name {
     RB_ENTRY(name) link;
     LIST_ENTRY(name) of_buffer;
@@ -28,6 +30,7 @@ struct name {
     uint16_t mode;
     bool take; /* whoever gets it by this name takes it out of the broker */
     uint8_t length;
+    uint32_t slot; /* in the ledger: it survives the broker; 0: it does not */
     char text[];
 };
 
@@ -60,9 +63,15 @@ static inline struct span name_text(const struct name *name)
 
 /*
  * Binds a name, new or bound before: then the buffer that it was bound to loses it, and the generation rises. The
- * buffer belongs to its names from now on. 0, SEALBUF_ERR_LIMIT with *met, or SEALBUF_ERR_MEMORY.
+ * buffer belongs to its names from now on. Where the buffer is stored, the name is in the ledger, else it is not. 0,
+ * SEALBUF_ERR_LIMIT with *met, or SEALBUF_ERR_MEMORY; then nothing has changed.
  */
 int registry_bind(struct registry *registry, const struct binding *binding, struct name **bound, struct limit_met *met);
+/* One from an earlier broker, whatever the limits are; the buffer is not let go of. 0 or SEALBUF_ERR_MEMORY. */
+int registry_restore(struct registry *registry, const struct ledger_name *record, struct buffer *buffer,
+                     struct name **restored);
+/* The record that tells of it; its strings are the name's. */
+void name_to_ledger(const struct name *name, struct ledger_name *record);
 void registry_unbind(struct registry *registry, struct name *name);
 
 /* Whether somebody is taking the buffer by it, or by a token of its owner's: it is there for nobody else. */

@@ -7,6 +7,7 @@
 
 #include "claim.h"
 #include "log.h"
+#include "message_id.h"
 #include "sealing.h"
 #include "seals.h"
 #include "serve.h"
@@ -216,8 +217,13 @@ int serve_remove(struct request *request, const union request_record *record, un
     if (target.name) {
         out->outcome.generation = target.name->generation;
         if (who->uid != target.name->owner)
-            log_client(LOG_NOTICE, who, "removed '%.*s' of uid %u", SPAN_ARGS(name_text(target.name)),
-                       (unsigned)target.name->owner);
+            log_about(LOG_NOTICE,
+                      &(struct log_subject){.message_id = MESSAGE_ID_REMOVED,
+                                            .client = who,
+                                            .id = target.buffer->id,
+                                            .name = name_text(target.name),
+                                            .owner = target.name->owner},
+                      "removed '%.*s' of uid %u", SPAN_ARGS(name_text(target.name)), (unsigned)target.name->owner);
     }
     if (in->id == 0)
         registry_unbind(&request->broker->registry, target.name);

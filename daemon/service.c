@@ -4,75 +4,103 @@
 #include <config-build.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
-#include "clock.h"
+#include "cleanup.h"
 #include "log.h"
+#include "restore.h"
 
 #if HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
 
-int service_passed_sockets(void)
+int service_passed(struct passed **passed)
 {
-    return sd_listen_fds(1);
-}
+    char **names = NULL;
+    int count = sd_listen_fds_with_names(1, &names);
 
-int service_passed_socket(int i)
-{
-    int fd = SD_LISTEN_FDS_START + i;
-
-    if (sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) <= 0) {
-        log_line(LOG_ERR,
-                 "descriptor %d from the service manager is not a listening SOCK_SEQPACKET Unix socket; the socket "
-                 "unit needs ListenSequentialPacket=",
-                 fd);
-        return -EINVAL;
+    *passed = NULL;
+    if (count <= 0)
+        return count;
+    *passed = calloc((size_t)count, sizeof(**passed));
+    for (int i = 0; i < count; i++) {
+        if (*passed)
+            (*passed)[i] = (struct passed){.fd = SD_LISTEN_FDS_START + i, .name = names[i]};
+        else
+            free(names[i]);
     }
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-        return -errno;
-    return fd;
-}
-
-void service_notify_ready(void)
-{
-    sd_notify(0, "READY=1");
-}
-
-void service_notify_reloading(void)
-{
-    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(clock_monotonic_ns() / 1000));
-}
-
-void service_notify_stopping(void)
-{
-    sd_notify(0, "STOPPING=1");
+    free(names);
+    return *passed ? count : -ENOMEM;
 }
 
 #else
 
-int service_passed_sockets(void)
+int service_passed(struct passed **passed)
 {
+    *passed = NULL;
     return 0;
 }
 
-int service_passed_socket(int i)
-{
-    (void)i;
-    return -EINVAL;
-}
-
-void service_notify_ready(void)
-{
-}
-
-void service_notify_reloading(void)
-{
-}
-
-void service_notify_stopping(void)
-{
-}
-
 #endif
+
+void service_passed_free(struct passed *passed, int count)
+{
+    for (int i = 0; i < count; i++) {
+        close_quietly(passed[i].fd);
+        free(passed[i].name);
+    }
+    free(passed);
+}
+
+static int socket_option(int socket, int option)
+{
+    int value = -1;
+    socklen_t length = sizeof(value);
+
+    return getsockopt(socket, SOL_SOCKET, option, &value, &length) < 0 ? -1 : value;
+}
+
+/* A connected one was somebody's, and under these names a broker has something kept. */
+bool service_is_socket(const struct passed *passed)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof(address);
+
+    if (passed->fd < 0 || socket_option(passed->fd, SO_TYPE) < 0 || restore_is_kept_name(passed->name))
+        return false;
+    return getpeername(passed->fd, (struct sockaddr *)&address, &length) < 0;
+}
+
+/* What is wrong with it, and the setting of the unit to change; NULL where nothing is. */
+static const char *fault_of(int socket)
+{
+    if (socket_option(socket, SO_DOMAIN) != AF_UNIX)
+        return "is no Unix socket, and nobody's uid is known over it; give ListenSequentialPacket= a path";
+    switch (socket_option(socket, SO_TYPE)) {
+    case SOCK_STREAM:
+        return "is a stream socket, not SOCK_SEQPACKET; write ListenSequentialPacket= for ListenStream=";
+    case SOCK_DGRAM:
+        return "is a datagram socket, not SOCK_SEQPACKET; write ListenSequentialPacket= for ListenDatagram=";
+    default:
+        break;
+    }
+    if (socket_option(socket, SO_ACCEPTCONN) != 1)
+        return "is a connection, or bound to no address, and not listening; remove Accept=yes";
+    return NULL;
+}
+
+int service_check_socket(const struct passed *passed)
+{
+    const char *fault = fault_of(passed->fd);
+
+    if (fault) {
+        log_line(LOG_ERR, "descriptor %d from the service manager, named '%s', %s in its socket unit", passed->fd,
+                 passed->name, fault);
+        return -EINVAL;
+    }
+    int flags = fcntl(passed->fd, F_GETFL);
+    if (flags < 0 || fcntl(passed->fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return -errno;
+    return 0;
+}

@@ -1,19 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the service manager gives and wants to hear: sockets (sd_listen_fds(3)) and states (sd_notify(3)). Built without
- * libsystemd, nothing is passed and nobody listens.
+ * What the service manager passes: sockets to listen on, and what it has kept (sd_listen_fds(3)). Built without
+ * libsystemd, nothing is passed. What it wants to hear is in notify.h.
  */
 #ifndef DAEMON_SERVICE_H
 #define DAEMON_SERVICE_H
 
-/* How many sockets were passed, 0 without a service manager, or a negative errno. To be asked once. */
-int service_passed_sockets(void);
-/* The i-th of them, checked to be a listening SOCK_SEQPACKET Unix socket; else -EINVAL, and why has been logged. */
-int service_passed_socket(int i);
+#include <stdbool.h>
 
-void service_notify_ready(void);
-/* The configuration is read again; service_notify_ready when that is done. */
-void service_notify_reloading(void);
-void service_notify_stopping(void);
+struct passed {
+    int fd;
+    char *name; /* FileDescriptorName= of a socket's unit, or FDNAME= of what was stored; never NULL */
+};
+
+/*
+ * All that was passed, to be asked once; close-on-exec. How many, 0 without a service manager, or a negative errno. To
+ * be freed by service_passed_free, which closes what is left in it (take_fd).
+ */
+int service_passed(struct passed **passed);
+void service_passed_free(struct passed *passed, int count);
+
+/* Whether it is something to listen on, or meant to be: a socket of any kind, but for what a broker had stored. */
+bool service_is_socket(const struct passed *passed);
+/* 0: it is a listening SOCK_SEQPACKET Unix socket, and does not block; else -EINVAL, and why has been logged. */
+int service_check_socket(const struct passed *passed);
 
 #endif
