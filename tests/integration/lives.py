@@ -23,8 +23,15 @@ class Lives:
         self.path = os.path.join(self.directory, 'socket')
         self.log_path = os.path.join(self.directory, 'log')
         self.arguments = arguments
+        self.config_path = os.devnull
         self.manager = Manager(slots)
         self.pid = None
+
+    def configure(self, text):
+        """For those that are started from now on."""
+        self.config_path = os.path.join(self.directory, 'conf')
+        with open(self.config_path, 'w', encoding='utf-8') as config:
+            config.write(text)
 
     def start(self, added=()):
         """added: [(name, descriptor)] that are passed besides what the manager keeps."""
@@ -32,7 +39,7 @@ class Lives:
         said = len(self.manager.texts())
         kept = self.manager.duplicates()
         try:
-            self.pid = spawn([os.path.abspath(SEALBUFD), '--socket', self.path, '--config', os.devnull,
+            self.pid = spawn([os.path.abspath(SEALBUFD), '--socket', self.path, '--config', self.config_path,
                               *self.arguments], [*kept, *added], self.manager.path, self.log_path)
         finally:
             for _, fd in kept:
