@@ -14,6 +14,8 @@
 
 /* Of one uid in one batch: for each, the manager goes through all that it keeps for us (0.3 us a piece). */
 #define KEEPS_OF_A_UID 32
+/* Of what others have stored, and is to be removed. */
+#define GREATEST_NAME 256
 /* At the start, how long a canary may take to die: see store.h on systemd 254. */
 #define PROBE_MS 20
 
@@ -49,7 +51,7 @@ static int send_keep(struct store *store, const char *name, bool is_pollable, in
 
 static int send_removal(struct store *store, const char *name)
 {
-    char text[64 + STORE_NAME_SIZE];
+    char text[64 + GREATEST_NAME];
 
     snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
     return manager_send(&store->manager, text, -1);

@@ -246,8 +246,10 @@ def spawn(command, passed, notify_path, log_path):
         os.dup2(os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), 2)
         for i, fd in enumerate(above):
             os.dup2(fd, 3 + i)
-        environment.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(passed)), NOTIFY_SOCKET=notify_path,
-                           LISTEN_FDNAMES=':'.join(name for name, _ in passed))
+        environment.update(NOTIFY_SOCKET=notify_path)
+        if passed:
+            environment.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=str(len(passed)),
+                               LISTEN_FDNAMES=':'.join(name for name, _ in passed))
         os.execve(command[0], command, environment)
     finally:
         os._exit(127)
