@@ -142,7 +142,7 @@ static int wrap_or_close(int fd_taken, bool writable, const sealbuf_buffer *like
     if (!made)
         return -ENOMEM;
     take_fd(&fd);
-    made->id = like->id;
+    holding_copy(like, made);
     *buffer = made;
     return 0;
 }
@@ -170,6 +170,7 @@ int sealbuf_buffer_take_fd(sealbuf_buffer *buffer)
 {
     int fd = buffer->fd;
 
+    holding_end(buffer);
     sealbuf_buffer_unmap(buffer);
     free(buffer->info);
     free(buffer);
@@ -183,7 +184,7 @@ int sealbuf_buffer_fd(const sealbuf_buffer *buffer)
 
 uint64_t sealbuf_buffer_id(const sealbuf_buffer *buffer)
 {
-    return buffer->id;
+    return holding_id(buffer);
 }
 
 int sealbuf_buffer_writable(const sealbuf_buffer *buffer)

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "holdings.h"
 #include "sealbuf.h"
 
 struct sealbuf_buffer {
@@ -15,7 +16,8 @@ struct sealbuf_buffer {
     void *address;
     size_t map_size;
     uint32_t known_seals; /* the kernel has confirmed them; there may be more */
-    uint64_t id;
+    uint64_t id;          /* as the broker gave it out: whether it still means something, holding_id knows */
+    struct holding holding;
     struct sealbuf_info *info; /* with its strings behind it; NULL where no broker was asked */
 };
 

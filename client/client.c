@@ -43,21 +43,26 @@ static void wipe_request(sealbuf_client *client, const struct call *call)
         explicit_bzero(client->writer.buffer, client->writer.used);
 }
 
+void call_free(struct call *call)
+{
+    free(call->message);
+    free(call);
+}
+
 int call_abandon(sealbuf_client *client, struct call *call, int error)
 {
     wipe_request(client, call);
-    free(call);
+    call_free(call);
     return error;
 }
 
-/* A number that no pending call has; also positive as an int, and never 0. */
-static uint32_t next_serial(sealbuf_client *client)
+uint32_t client_serial(sealbuf_client *client)
 {
     client->last_serial = client->last_serial % INT_MAX + 1;
     return client->last_serial;
 }
 
-static struct call *find_call(const sealbuf_client *client, uint32_t serial)
+struct call *call_find(const sealbuf_client *client, uint32_t serial)
 {
     struct call *call;
 
@@ -73,81 +78,205 @@ static void remove_call(sealbuf_client *client, struct call *call)
     client->pending--;
 }
 
+/* The other side has closed; but what it said before, perhaps why, can still be read, and then comes the end. */
+static bool is_end(int error)
+{
+    return error == -EPIPE || error == -ECONNRESET || error == -ENOTCONN;
+}
+
 /*
- * Sends it, or keeps it where the socket is full. Where so many descriptors of this user are in flight that the kernel
- * takes no more (-ETOOMANYREFS), it is not kept: nothing tells when to try again. The socket can be written to all the
- * while, so whoever polls would go round and round.
+ * Sends it, or keeps it where the socket is full, or there is none. Where so many descriptors of this user are in
+ * flight that the kernel takes no more (-ETOOMANYREFS), it is not kept: nothing tells when to try again. The socket can
+ * be written to all the while, so whoever polls would go round and round.
  */
 static int send_or_keep(sealbuf_client *client)
 {
     const struct writer *message = &client->writer;
     int r = -EAGAIN;
 
-    if (!outbox_first(&client->outbox))
+    if (!outbox_first(&client->outbox) && link_up(&client->link))
         r = packet_send(client->socket, message->buffer, message->used, client->shipment.fd, client->shipment.count);
-    if (r == -EAGAIN)
+    if (r == -EAGAIN || is_end(r))
         return outbox_put(&client->outbox, message->buffer, message->used, &client->shipment);
     return r;
 }
 
+/* Without memory it is not repeated, and that is all. */
+static void keep_message(const sealbuf_client *client, struct call *call)
+{
+    if (!client->link.reconnects || !call_is_idempotent(call))
+        return;
+    call->message = malloc(client->writer.used);
+    call->length = client->writer.used;
+    if (call->message)
+        memcpy(call->message, client->writer.buffer, call->length);
+}
+
 int call_submit(sealbuf_client *client, struct call *call)
 {
-    call->serial = next_serial(client);
+    call->serial = client_serial(client);
     message_finish(&client->writer, &(struct header){.opcode = call->operation->opcode,
                                                      .count = call->count,
                                                      .serial = call->serial,
                                                      .descriptors = (uint16_t)client->shipment.count});
     int r = client->broken ? client->broken : send_or_keep(client);
-    /* The other side has closed; but what it said before, perhaps why, can still be read, and then comes the end. */
-    if (r == -EPIPE || r == -ECONNRESET || r == -ENOTCONN)
-        r = 0;
     if (r < 0)
         return call_abandon(client, call, r);
+    keep_message(client, call);
     wipe_request(client, call);
+    if (!link_up(&client->link))
+        call->give_up_at = deadline_after(client->timeout_ms);
     STAILQ_INSERT_TAIL(&client->calls, call, link);
     client->pending++;
+    if (outbox_first(&client->outbox))
+        poller_update(client);
     return (int)call->serial;
+}
+
+/* What the request said of the buffers that it was to make: for when they must be adopted. */
+static void hold_created(sealbuf_client *client, const struct call *call, const struct sealbuf_reply *reply)
+{
+    struct reader reader = {call->message ? call->message + HEADER_SIZE : NULL,
+                            call->message ? call->length - HEADER_SIZE : 0};
+    const char *field;
+
+    for (size_t i = 0; i < reply->count; i++) {
+        struct create_request said = {0};
+        if (call->message)
+            record_decode(&create_request_schema, IGNORE_UNKNOWN, &reader, &said, &field);
+        if (reply->records[i].buffer)
+            holdings_add(client->holdings, reply->records[i].buffer, said.label, said.metadata);
+    }
+}
+
+static void hold_adopted(sealbuf_client *client, const struct call *call)
+{
+    struct adopt_request said = {0};
+    struct reader reader;
+    const char *field;
+
+    if (call->message) {
+        reader = (struct reader){call->message + HEADER_SIZE, call->length - HEADER_SIZE};
+        record_decode(&adopt_request_schema, IGNORE_UNKNOWN, &reader, &said, &field);
+    }
+    holdings_add(client->holdings, call->adopting, said.label, said.metadata);
+}
+
+/* What the connection holds because of this reply, or does not hold any more. */
+static void note_holdings(sealbuf_client *client, const struct call *call, const struct sealbuf_reply *reply)
+{
+    uint16_t opcode = call->operation->opcode;
+
+    if (opcode == SEALBUF_OP_CREATE)
+        hold_created(client, call, reply);
+    for (size_t i = 0; i < reply->count; i++) {
+        const struct reply_record *record = &reply->records[i];
+        if (opcode == SEALBUF_OP_GET && record->buffer)
+            holdings_join(client->holdings, record->buffer);
+        if ((opcode == SEALBUF_OP_PUBLISH || opcode == SEALBUF_OP_REMOVE) && record->status == 0)
+            holdings_forget(client->holdings, record->info.id);
+    }
 }
 
 /* Calls back, and frees the call, and the reply unless the callback keeps it. */
 static void finish(sealbuf_client *client, struct call *call, struct sealbuf_reply *reply)
 {
-    if (call->adopting && reply->count == 1 && reply->records[0].status == 0)
+    if (client->holdings && !call->outcome)
+        note_holdings(client, call, reply);
+    if (call->adopting && reply->count == 1 && reply->records[0].status == 0) {
         call->adopting->id = reply->records[0].info.id;
+        if (client->holdings)
+            hold_adopted(client, call);
+    }
     if (call->fn)
         call->fn(client, reply, call->userdata);
     if (!reply->kept)
         reply_free(reply);
-    free(call);
+    call_free(call);
 }
 
-/* The connection has ended: everybody who waits is told. */
-static int break_off(sealbuf_client *client, int error)
+static void tell_unknown(sealbuf_client *client, const struct call *call)
 {
-    struct call *call;
+    client->link.figures.unknown++;
+    event_tell(client, &(struct sealbuf_event){.kind = SEALBUF_EVENT_UNKNOWN,
+                                               .error = call->outcome,
+                                               .serial = (int)call->serial,
+                                               .opcode = call->operation->opcode,
+                                               .sentence = call->sentence});
+}
+
+/* Ends the first call without a reply. 0, or -ENOMEM: nothing to tell with, and the call is there still. */
+static int finish_first(sealbuf_client *client, int status, const char *sentence)
+{
+    struct call *call = STAILQ_FIRST(&client->calls);
+    struct sealbuf_reply *reply = reply_of_failure(status);
+
+    if (!reply)
+        return -ENOMEM;
+    if (sentence)
+        reply->sentence = sentence;
+    remove_call(client, call);
+    if (call->unknown)
+        tell_unknown(client, call);
+    finish(client, call, reply);
+    return 0;
+}
+
+static void drop_first(sealbuf_client *client)
+{
+    struct call *call = STAILQ_FIRST(&client->calls);
+
+    remove_call(client, call);
+    call_free(call);
+}
+
+static void end_for_good(sealbuf_client *client, int error)
+{
+    bool was_greeted = client->link.state != LINK_FIRST;
+
+    client->broken = error;
+    if (client->link.reconnects && was_greeted)
+        event_tell(client,
+                   &(struct sealbuf_event){.kind = SEALBUF_EVENT_ENDED, .error = error, .sentence = client->refusal});
+}
+
+int client_break_off(sealbuf_client *client, int error)
+{
+    const struct call *call;
 
     if (!client->broken)
-        client->broken = error;
+        end_for_good(client, error);
     while (outbox_first(&client->outbox))
         outbox_drop_first(&client->outbox);
     while ((call = STAILQ_FIRST(&client->calls))) {
-        remove_call(client, call);
-        struct sealbuf_reply *reply = reply_of_failure(client->broken);
-        if (reply)
-            reply->sentence = client->refusal;
-        if (reply)
-            finish(client, call, reply);
-        else
-            free(call); /* no memory to tell with: who waits sees that the connection is broken */
+        int r = call->outcome ? finish_first(client, call->outcome, call->sentence)
+                              : finish_first(client, client->broken, client->refusal);
+        if (r < 0)
+            drop_first(client); /* who waits sees that the connection is broken */
     }
+    poller_update(client);
     return client->broken;
 }
 
-/* HELLO's reply is a failure: the broker's sentence outlives it, for all that fails because of it. */
-static void keep_refusal(sealbuf_client *client, const struct sealbuf_reply *reply)
+void client_keep_refusal(sealbuf_client *client, int error, const char *sentence)
 {
-    snprintf(client->refusal, sizeof(client->refusal), "%s", reply->sentence);
-    client_fail(client, reply->status, client->refusal);
+    snprintf(client->refusal, sizeof(client->refusal), "%s", sentence);
+    client_fail(client, error, client->refusal);
+}
+
+/* A reply to the link's own request, in the middle of a reconnection. */
+static int take_own(sealbuf_client *client, const uint8_t *message, size_t length, struct descriptors *descriptors)
+{
+    struct sealbuf_reply *reply = NULL;
+    int r = reply_parse(client->link.own, message, length, descriptors, &reply);
+
+    if (r == -SEALBUF_ERR_BAD_REPLY)
+        return client_break_off(client, r);
+    if (r < 0)
+        return link_lost(client, r);
+    r = link_take_own(client, reply);
+    reply_free(reply);
+    return r == 0 ? LINK_LOST : r;
 }
 
 /* A broker that admits nobody says so with serial 0, before it closes. */
@@ -159,12 +288,12 @@ static int refused_admission(sealbuf_client *client, const uint8_t *message, siz
 
     if (!hello || hello->operation->opcode != SEALBUF_OP_HELLO || !header->status ||
         reply_parse(hello, message, length, &none, &reply) < 0)
-        return break_off(client, -SEALBUF_ERR_BAD_REPLY);
+        return client_break_off(client, -SEALBUF_ERR_BAD_REPLY);
     int status = reply->status;
-    keep_refusal(client, reply);
+    client_keep_refusal(client, reply->status, reply->sentence);
     remove_call(client, hello);
     finish(client, hello, reply);
-    return break_off(client, status);
+    return client_break_off(client, status);
 }
 
 /* One message that has arrived. 1: a call is finished. */
@@ -174,26 +303,33 @@ static int take_message(sealbuf_client *client, const uint8_t *message, size_t l
     struct header header;
 
     if (header_decode(message, length, &header))
-        return break_off(client, -SEALBUF_ERR_BAD_REPLY);
+        return client_break_off(client, -SEALBUF_ERR_BAD_REPLY);
+    const struct call *own = client->link.own;
+    if (own && (header.serial == own->serial || (header.serial == 0 && client->link.state == LINK_GREETING)))
+        return take_own(client, message, length, descriptors);
     if (header.serial == 0)
         return refused_admission(client, message, length, &header);
-    struct call *call = find_call(client, header.serial);
+    struct call *call = call_find(client, header.serial);
     if (!call)
-        return break_off(client, -SEALBUF_ERR_BAD_REPLY);
+        return client_break_off(client, -SEALBUF_ERR_BAD_REPLY);
     int r = reply_parse(call, message, length, descriptors, &reply);
     if (r == -SEALBUF_ERR_BAD_REPLY)
-        return break_off(client, r);
+        return client_break_off(client, r);
     if (r < 0 && !(reply = reply_of_failure(r)))
-        return break_off(client, -ENOMEM);
+        return client_break_off(client, -ENOMEM);
     /* Without its HELLO there is no connection; what else is in flight fails for the same reason. */
-    int refused = call->operation->opcode == SEALBUF_OP_HELLO ? reply->status : 0;
+    bool greeting = call->operation->opcode == SEALBUF_OP_HELLO;
+    int refused = greeting ? reply->status : 0;
+    if (greeting && refused == 0)
+        link_greeted(client, reply->hello.instance);
+    client->link.failures = 0;
     if (refused < 0)
-        keep_refusal(client, reply);
+        client_keep_refusal(client, reply->status, reply->sentence);
     if (call->operation->opcode == SEALBUF_OP_SHARE)
         explicit_bzero(client->in, length);
     remove_call(client, call);
     finish(client, call, reply);
-    return refused < 0 ? break_off(client, refused) : 1;
+    return refused < 0 ? client_break_off(client, refused) : 1;
 }
 
 /* The call of a message that will not be sent. */
@@ -201,47 +337,45 @@ static void note_unsent(sealbuf_client *client, const struct parcel *parcel, int
 {
     struct header header;
     struct call *call =
-        header_decode(parcel->message, parcel->length, &header) ? NULL : find_call(client, header.serial);
+        header_decode(parcel->message, parcel->length, &header) ? NULL : call_find(client, header.serial);
 
     if (call)
-        call->unsent = error;
+        call->outcome = error;
 }
 
+/* 0, or LINK_LOST: the other side has gone; what it has said before is to be read yet. */
 static int flush(sealbuf_client *client)
 {
     struct parcel *parcel;
 
-    while ((parcel = outbox_first(&client->outbox))) {
+    while (link_up(&client->link) && (parcel = outbox_first(&client->outbox))) {
         int r = packet_send(client->socket, parcel->message, parcel->length, parcel->fd, parcel->count);
         if (r == -EAGAIN)
             return 0;
         if (r == -ETOOMANYREFS)
             note_unsent(client, parcel, r);
         else if (r < 0)
-            return break_off(client, -SEALBUF_ERR_DISCONNECTED);
+            return LINK_LOST;
         outbox_drop_first(&client->outbox);
     }
     return 0;
 }
 
-/* Those that were never sent end in the order of all requests: when the ones before them have their replies. */
-static int finish_unsent(sealbuf_client *client)
+/* Those that get no reply end in the order of all requests: when the ones before them have theirs. */
+static int finish_unanswered(sealbuf_client *client)
 {
-    struct call *call;
+    const struct call *call;
     int finished = 0;
 
-    while ((call = STAILQ_FIRST(&client->calls)) && call->unsent) {
-        struct sealbuf_reply *reply = reply_of_failure(call->unsent);
-        if (!reply)
-            return break_off(client, -ENOMEM);
-        remove_call(client, call);
-        finish(client, call, reply);
+    while ((call = STAILQ_FIRST(&client->calls)) && call->outcome) {
+        if (finish_first(client, call->outcome, call->sentence) < 0)
+            return client_break_off(client, -ENOMEM);
         finished++;
     }
     return finished;
 }
 
-/* 1: a message was there and a call is finished; 0: nothing there. */
+/* 1: a message was there and a call is finished; 0: nothing there; LINK_LOST: the link has changed. */
 static int receive(sealbuf_client *client, int flags)
 {
     struct descriptors descriptors;
@@ -262,64 +396,85 @@ static int receive(sealbuf_client *client, int flags)
         return 0;
     case PACKET_LOST_FDS: { /* our table is full; the buffers are lost, the connection is not */
         struct header header;
-        struct call *call = header_decode(client->in, length, &header) ? NULL : find_call(client, header.serial);
+        struct call *call = header_decode(client->in, length, &header) ? NULL : call_find(client, header.serial);
         struct sealbuf_reply *reply = call ? reply_of_failure(-EMFILE) : NULL;
         if (!reply)
-            return break_off(client, -SEALBUF_ERR_BAD_REPLY);
+            return client_break_off(client, -SEALBUF_ERR_BAD_REPLY);
         remove_call(client, call);
         finish(client, call, reply);
         return 1;
     }
     case PACKET_END:
-        return break_off(client, -SEALBUF_ERR_DISCONNECTED);
+        return link_lost(client, -SEALBUF_ERR_DISCONNECTED);
     case PACKET_EMPTY:
     case PACKET_CUT:
-        return break_off(client, -SEALBUF_ERR_BAD_REPLY);
+        return client_break_off(client, -SEALBUF_ERR_BAD_REPLY);
     default:
-        return break_off(client, r == -ECONNRESET ? -SEALBUF_ERR_DISCONNECTED : r);
+        return r == -ECONNRESET ? link_lost(client, -SEALBUF_ERR_DISCONNECTED) : client_break_off(client, r);
+    }
+}
+
+/* One message, or the end where nothing can be sent any more although nothing more is there to be read. */
+static int receive_next(sealbuf_client *client, int flags, bool unsendable)
+{
+    int r = receive(client, unsendable ? MSG_DONTWAIT : flags);
+
+    return r == 0 && unsendable ? link_lost(client, -SEALBUF_ERR_DISCONNECTED) : r;
+}
+
+static int dispatch(sealbuf_client *client, int flags)
+{
+    int finished = 0, r;
+
+    for (;;) {
+        r = client->broken ? client_break_off(client, client->broken) : 0;
+        if (r == 0 && !link_up(&client->link))
+            r = link_advance(client);
+        if (r < 0)
+            return r;
+        bool unsendable = flush(client) == LINK_LOST;
+        r = finish_unanswered(client);
+        if (r < 0)
+            return r;
+        finished += r;
+        /* A wait is over with the first message; what else is there comes without another one. */
+        if (client->socket < 0 || (!client->pending && !client->link.own) || (finished > 0 && !(flags & MSG_DONTWAIT)))
+            return finished;
+        r = receive_next(client, flags, unsendable);
+        if (r <= 0)
+            return r < 0 ? r : finished;
+        if (r == LINK_LOST)
+            flags |= MSG_DONTWAIT; /* the rest is for who knows how much time is left */
+        else
+            finished++;
     }
 }
 
 int client_dispatch(sealbuf_client *client, int flags)
 {
-    int r = client->broken ? break_off(client, client->broken) : flush(client);
-    int finished = 0;
+    int r = dispatch(client, flags);
 
-    while (r >= 0) {
-        r = finish_unsent(client);
-        if (r < 0)
-            break;
-        finished += r;
-        /* A wait is over with the first message; what else is there comes without another one. */
-        if (!client->pending || (finished > 0 && !(flags & MSG_DONTWAIT)))
-            return finished;
-        r = receive(client, flags);
-        if (r == 0)
-            return finished;
-        finished++;
-    }
-    return r;
+    if (client->link.poller >= 0)
+        poller_update(client);
+    return r < 0 || !client->broken ? r : client->broken;
 }
 
 int sealbuf_dispatch(sealbuf_client *client)
 {
     int r = client_dispatch(client, MSG_DONTWAIT);
 
-    if (r >= 0 && !client->pending) { /* nothing should come now, but the end */
-        int again = receive(client, MSG_DONTWAIT);
+    if (r >= 0 && !client->pending && client->socket >= 0 && !client->link.own) {
+        int again = receive(client, MSG_DONTWAIT); /* nothing should come now, but the end */
+        if (again == LINK_LOST)
+            again = client_dispatch(client, MSG_DONTWAIT);
         return again < 0 ? again : r + again;
     }
     return r;
 }
 
-int sealbuf_fd(const sealbuf_client *client)
-{
-    return client->socket;
-}
-
 int sealbuf_events(const sealbuf_client *client)
 {
-    return POLLIN | (STAILQ_EMPTY(&client->outbox) ? 0 : POLLOUT);
+    return POLLIN | (STAILQ_EMPTY(&client->outbox) || !link_up(&client->link) ? 0 : POLLOUT);
 }
 
 size_t sealbuf_pending(const sealbuf_client *client)
@@ -327,13 +482,38 @@ size_t sealbuf_pending(const sealbuf_client *client)
     return client->pending;
 }
 
+/* Without a connection every call has its message in the outbox, unless its outcome is certain already. */
+static void take_out_message(sealbuf_client *client, const struct call *call)
+{
+    struct outbox others = STAILQ_HEAD_INITIALIZER(others);
+    struct parcel *parcel;
+
+    while ((parcel = outbox_first(&client->outbox))) {
+        struct header header = {0};
+        header_decode(parcel->message, parcel->length, &header);
+        if (header.serial == call->serial) {
+            outbox_drop_first(&client->outbox);
+            break;
+        }
+        STAILQ_REMOVE_HEAD(&client->outbox, link);
+        STAILQ_INSERT_TAIL(&others, parcel, link);
+    }
+    STAILQ_CONCAT(&others, &client->outbox);
+    STAILQ_CONCAT(&client->outbox, &others);
+}
+
 int sealbuf_cancel(sealbuf_client *client, int serial)
 {
-    struct call *call = serial > 0 ? find_call(client, (uint32_t)serial) : NULL;
+    struct call *call = serial > 0 ? call_find(client, (uint32_t)serial) : NULL;
 
     if (!call || (!call->fn && !call->adopting))
         return -ENOENT;
     call->fn = NULL;
     call->adopting = NULL;
+    if (!link_up(&client->link) && !call->outcome) {
+        take_out_message(client, call);
+        remove_call(client, call);
+        call_free(call);
+    }
     return 0;
 }

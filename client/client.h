@@ -14,6 +14,8 @@
 
 #include "buffer.h"
 #include "codec.h"
+#include "holdings.h"
+#include "link.h"
 #include "outbox.h"
 #include "packet.h"
 
@@ -32,8 +34,14 @@ struct call {
     uint16_t count;       /* records asked for */
     sealbuf_reply_fn *fn; /* NULL: nobody wants to know */
     void *userdata;
-    bool secret;                   /* there is a token in the request */
-    int unsent;                    /* 0, or why the kernel did not take it: its outcome when its turn comes */
+    bool secret;          /* there is a token in the request */
+    int outcome;          /* 0, or why there will be no reply: how it ends when its turn comes */
+    const char *sentence; /* about the outcome; NULL: the table's */
+    bool unknown;         /* it may have been carried out: the program is told */
+    unsigned tries;       /* connections that ended after it had been sent, and before it was answered */
+    int64_t give_up_at;   /* while there is no connection; -1: never */
+    uint8_t *message;     /* of a request that may be repeated, else NULL */
+    size_t length;
     sealbuf_buffer *adopting;      /* gets its id from the reply */
     struct expectation expected[]; /* of each record's descriptor, where the reply carries some */
 };
@@ -41,19 +49,24 @@ struct call {
 STAILQ_HEAD(calls, call);
 
 struct sealbuf_client {
-    int socket;
+    int socket;     /* -1 while there is no connection */
     int timeout_ms; /* of a synchronous call; -1: for ever */
     int broken;     /* 0, or the error that ended the connection */
     uint32_t last_serial;
     size_t pending;
     struct calls calls;
-    struct outbox outbox;
+    struct outbox outbox; /* the requests of the last so many calls: nothing of them has been sent */
+    struct link link;
+    struct holdings *holdings; /* NULL where it does not reconnect */
+    sealbuf_event_fn *on_event;
+    void *event_userdata;
     struct writer writer; /* the request that is being made, in `out` */
     struct shipment shipment;
     struct sealbuf_reply *kept; /* the last STAT's, whose strings the caller may still read */
     char *address;
     char sentence[SEALBUF_MAX_TEXT + 1];
     char refusal[SEALBUF_MAX_TEXT + 1]; /* the broker's sentence, where it refused the connection; else "" */
+    char reason[SEALBUF_MAX_TEXT + 1];  /* the library's, of the request that it does not even send; else "" */
     uint8_t in[SEALBUF_MAX_MESSAGE];
     uint8_t out[SEALBUF_MAX_MESSAGE];
 };
@@ -94,6 +107,23 @@ int call_abandon(sealbuf_client *client, struct call *call, int error);
 int call_submit(sealbuf_client *client, struct call *call);
 /* Sends what can be sent and reads what there is; `flags` for the first read. Callbacks made, or a negative error. */
 int client_dispatch(sealbuf_client *client, int flags);
+/* A number that no pending call has; also positive as an int, and never 0. */
+uint32_t client_serial(sealbuf_client *client);
+/* The pending call with this serial, or NULL. */
+struct call *call_find(const sealbuf_client *client, uint32_t serial);
+/* Forgets what is in it, too. */
+void call_free(struct call *call);
+/* Ends it for good: everybody who waits is told. Returns the error. */
+int client_break_off(sealbuf_client *client, int error);
+/* The broker's sentence why there is no connection outlives the reply. */
+void client_keep_refusal(sealbuf_client *client, int error, const char *sentence);
+
+/* ---- connect.c ---- */
+
+/* A socket that is connected to the address, or a negative error: -EAGAIN: the time is up; 0 ms: without waiting. */
+int connect_to(const char *address, int timeout_ms, int receive_timeout_ms);
+/* HELLO, as a call that is not submitted yet; NULL: no memory. */
+struct call *connect_greeting(sealbuf_client *client, sealbuf_reply_fn *fn, void *userdata);
 
 /* ---- reply.c ---- */
 
@@ -110,6 +140,7 @@ void reply_free(struct sealbuf_reply *reply);
 
 /* ---- wait.c ---- */
 
+int64_t now_ms(void);
 /* Points in time, -1 for never: so many milliseconds from now, -1 for ever; how many are left, 0 where it has come. */
 int64_t deadline_after(int timeout_ms);
 int deadline_left(int64_t deadline);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Finding a broker, connecting to it, and the handshake. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,7 @@
 #include "memfd.h"
 
 #define DEFAULT_TIMEOUT_MS 30000
+#define CONNECT_FLAGS      (SEALBUF_CONNECT_NO_WAIT | SEALBUF_CONNECT_NO_RECONNECT)
 #define SYSTEM_ADDRESS     "/run/sealbuf/socket"
 
 /* A path, or @NAME in the abstract namespace (unix(7)). */
@@ -42,6 +44,21 @@ static void set_timeout(int fd, int option, int timeout_ms)
         setsockopt(fd, SOL_SOCKET, option, &time, sizeof(time));
 }
 
+/* Where the backlog is full this says so, and there is nothing that tells when it is not any more. */
+static int connect_at_once(int fd, const struct sockaddr_un *name, socklen_t length)
+{
+    int flags = fcntl(fd, F_GETFL), r;
+
+    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return -errno;
+    do
+        r = connect(fd, (const struct sockaddr *)name, length);
+    while (r < 0 && errno == EINTR);
+    if (r < 0)
+        return -errno;
+    return fcntl(fd, F_SETFL, flags) < 0 ? -errno : 0;
+}
+
 /* 0 or a negative errno; -EAGAIN: the time is up. After a signal only what is left of it counts. */
 static int connect_within(int fd, const struct sockaddr_un *name, socklen_t length, int timeout_ms)
 {
@@ -59,8 +76,7 @@ static int connect_within(int fd, const struct sockaddr_un *name, socklen_t leng
     return -EAGAIN;
 }
 
-/* The socket, or a negative error. */
-static int connect_to(const char *address, int timeout_ms)
+int connect_to(const char *address, int timeout_ms, int receive_timeout_ms)
 {
     struct sockaddr_un name;
     socklen_t length;
@@ -72,8 +88,8 @@ static int connect_to(const char *address, int timeout_ms)
     int fd = descriptor_above_stdio(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
     if (fd < 0)
         return -errno;
-    set_timeout(fd, SO_RCVTIMEO, timeout_ms);
-    r = connect_within(fd, &name, length, timeout_ms);
+    set_timeout(fd, SO_RCVTIMEO, receive_timeout_ms);
+    r = timeout_ms ? connect_within(fd, &name, length, timeout_ms) : connect_at_once(fd, &name, length);
     if (r == 0)
         return take_fd(&fd);
     if (r == -ENOENT || r == -ECONNREFUSED || r == -EPROTOTYPE || r == -ENOTDIR)
@@ -84,7 +100,7 @@ static int connect_to(const char *address, int timeout_ms)
 /* Tries the address, and remembers it where it answers. */
 static int try_address(sealbuf_client *client, const char *address)
 {
-    client->socket = connect_to(address, client->timeout_ms);
+    client->socket = connect_to(address, client->timeout_ms, client->timeout_ms);
     if (client->socket < 0)
         return client->socket;
     client->address = strdup(address);
@@ -108,16 +124,20 @@ static int try_usual_addresses(sealbuf_client *client)
     return try_address(client, SYSTEM_ADDRESS);
 }
 
-static int start_handshake(sealbuf_client *client, sealbuf_reply_fn *fn, void *userdata)
+struct call *connect_greeting(sealbuf_client *client, sealbuf_reply_fn *fn, void *userdata)
 {
     struct hello_request hello = {
         .magic = magic_number(), .version_min = SEALBUF_VERSION, .version_max = SEALBUF_VERSION};
     struct call *call = call_begin(client, SEALBUF_OP_HELLO, 1, fn, userdata);
 
-    if (!call)
-        return -ENOMEM;
-    int r = call_add(client, call, &hello);
-    return r < 0 ? r : call_submit(client, call);
+    return call && call_add(client, call, &hello) == 0 ? call : NULL;
+}
+
+static int start_handshake(sealbuf_client *client, sealbuf_reply_fn *fn, void *userdata)
+{
+    struct call *call = connect_greeting(client, fn, userdata);
+
+    return call ? call_submit(client, call) : -ENOMEM;
 }
 
 static int shake_hands(sealbuf_client *client)
@@ -152,7 +172,7 @@ int sealbuf_connect(sealbuf_client **client, const struct sealbuf_connect_option
 
     if (r < 0)
         return r;
-    if (options.flags & ~SEALBUF_CONNECT_NO_WAIT || options.timeout_ms < -1)
+    if (options.flags & ~CONNECT_FLAGS || options.timeout_ms < -1)
         return -SEALBUF_ERR_FLAGS;
     if (!options.sentence != !options.sentence_size)
         return -EINVAL;
@@ -160,10 +180,12 @@ int sealbuf_connect(sealbuf_client **client, const struct sealbuf_connect_option
     if (!made)
         return -ENOMEM;
     made->socket = -1;
+    link_init(&made->link, !(options.flags & SEALBUF_CONNECT_NO_RECONNECT));
+    made->holdings = made->link.reconnects ? holdings_new() : NULL;
     made->timeout_ms = options.timeout_ms ? options.timeout_ms : DEFAULT_TIMEOUT_MS;
     STAILQ_INIT(&made->calls);
     STAILQ_INIT(&made->outbox);
-    r = open_connection(made, &options);
+    r = made->link.reconnects && !made->holdings ? -ENOMEM : open_connection(made, &options);
     if (r < 0) {
         client_fail(made, r, made->refusal);
         if (options.sentence)
@@ -183,10 +205,12 @@ sealbuf_client *sealbuf_disconnect(sealbuf_client *client)
         return NULL;
     while ((call = STAILQ_FIRST(&client->calls))) {
         STAILQ_REMOVE_HEAD(&client->calls, link);
-        free(call);
+        call_free(call);
     }
     while (outbox_first(&client->outbox))
         outbox_drop_first(&client->outbox);
+    link_end(client);
+    holdings_end(client->holdings);
     close_quietly(client->socket);
     reply_free(client->kept);
     free(client->address);

@@ -138,7 +138,7 @@ int sealbuf_publish(sealbuf_client *client, sealbuf_buffer *buffer, const struct
     if (r < 0)
         return client_fail(client, r, NULL);
     r = seal_before_publishing(client, buffer, &options);
-    if (r == 0 && buffer->id == 0)
+    if (r == 0 && holding_id(buffer) == 0)
         r = sealbuf_adopt(client, buffer, NULL);
     if (r < 0)
         return r;
@@ -213,7 +213,8 @@ int sealbuf_put(sealbuf_client *client, const struct sealbuf_put_options *given,
     r = fill(client, buffer, bytes, size);
     if (r == 0)
         r = sealbuf_publish(client, buffer, &publish, generation);
-    if (r < 0) { /* or else it would stay until the connection ends; why it failed is what there is to tell */
+    /* Or else it would stay until the connection ends, unless that has come; why it failed is what there is to tell. */
+    if (r < 0 && r != -SEALBUF_ERR_DISCONNECTED) {
         sealbuf_start_remove(
             client,
             &(struct sealbuf_target){.struct_size = sizeof(struct sealbuf_target), .id = sealbuf_buffer_id(buffer)}, 1,

@@ -172,7 +172,8 @@ SEALBUF_API void sealbuf_buffer_unmap(sealbuf_buffer *buffer);
 
 /* ---- The connection: sealbuf_connect(3) ------------------------------------------------------------------------ */
 
-#define SEALBUF_CONNECT_NO_WAIT 0x01u /* do not wait for the handshake; dispatch finds out whether it went well */
+#define SEALBUF_CONNECT_NO_WAIT      0x01u /* do not wait for the handshake; dispatch finds out whether it went well */
+#define SEALBUF_CONNECT_NO_RECONNECT 0x02u /* when the connection ends, it has ended */
 
 struct sealbuf_connect_options {
     size_t struct_size;
@@ -203,6 +204,51 @@ SEALBUF_API sealbuf_client *sealbuf_disconnect(sealbuf_client *client);
 SEALBUF_API const char *sealbuf_error(const sealbuf_client *client);
 /* Where it is connected to. Lives as long as the client. */
 SEALBUF_API const char *sealbuf_address(const sealbuf_client *client);
+
+/*
+ * When the broker is started again, the client connects again by itself, tries for as long as somebody waits, and
+ * longer and longer between two attempts (a second at most), repeats the requests that can be repeated, and has the
+ * broker adopt what the connection held, unpublished buffers, which get other ids. See sealbuf_connect(3).
+ */
+enum sealbuf_event_kind {
+    SEALBUF_EVENT_DISCONNECTED = 1, /* `error`; the next attempt is made at once */
+    SEALBUF_EVENT_RECONNECTED = 2,  /* `another` instance of the broker, or the same */
+    SEALBUF_EVENT_READOPTED = 3,    /* the buffer `former_id` has `id` now */
+    SEALBUF_EVENT_LOST = 4,         /* the broker did not take the buffer `former_id` back: `error`, `sentence` */
+    SEALBUF_EVENT_UNKNOWN = 5, /* request `serial` was sent and not answered: it may have been carried out, or not */
+    SEALBUF_EVENT_ENDED = 6,   /* for good, after a reconnection that went wrong: `error`, `sentence` */
+};
+
+struct sealbuf_event {
+    size_t struct_size;
+    uint32_t kind; /* enum sealbuf_event_kind; there may be others some day */
+    int error;     /* 0 or a negative error */
+    uint64_t instance, id, former_id;
+    int serial;
+    uint16_t opcode; /* of the request: SEALBUF_OP_... */
+    uint16_t another;
+    const char *sentence; /* "" where there is none; lives during the call */
+};
+/* Called while somebody dispatches or waits. It may start requests, but neither wait for one nor disconnect. */
+typedef void sealbuf_event_fn(sealbuf_client *client, const struct sealbuf_event *event, void *userdata);
+/* Who is told; NULL: nobody. */
+SEALBUF_API void sealbuf_on_event(sealbuf_client *client, sealbuf_event_fn *fn, void *userdata);
+
+#define SEALBUF_CONNECTION_UP    1u
+#define SEALBUF_CONNECTION_AWAY  2u /* looking for the broker: whenever somebody dispatches or waits */
+#define SEALBUF_CONNECTION_ENDED 3u /* for good */
+
+struct sealbuf_connection {
+    size_t struct_size;
+    uint32_t state;    /* SEALBUF_CONNECTION_..., as far as it has been noticed */
+    int error;         /* AWAY: of the last attempt; ENDED: why */
+    uint64_t instance; /* of the broker: ids mean the same for as long as this stays the same */
+    uint64_t disconnections, reconnections;
+    uint64_t readopted, lost; /* buffers */
+    uint64_t unknown;         /* requests whose outcome is unknown */
+};
+/* What became of the connection, without any call to the broker. Set connection->struct_size first. 0, or -EINVAL. */
+SEALBUF_API int sealbuf_connection(const sealbuf_client *client, struct sealbuf_connection *connection);
 
 /* ---- Synchronous operations: sealbuf_put(3), sealbuf_get(3), sealbuf_publish(3), sealbuf_list(3) --------------------
  */

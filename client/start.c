@@ -2,6 +2,7 @@
 /* The requests: options into records, records onto their way. None of these waits. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -97,15 +98,31 @@ static int add_create(sealbuf_client *client, struct call *call, size_t i, const
     return call_add(client, call, &record);
 }
 
+/* 0, or why the broker does not have the buffer any more. */
+static int explain_loss(sealbuf_client *client, const sealbuf_buffer *buffer)
+{
+    int lost = holding_lost(buffer);
+
+    if (lost < 0)
+        snprintf(client->reason, sizeof(client->reason),
+                 "the broker was started again, and did not take this buffer back: %s; it is memory of this process "
+                 "alone now, which sealbuf_adopt offers to the broker once more",
+                 sealbuf_strerror(lost));
+    return lost;
+}
+
 static int add_publish(sealbuf_client *client, struct call *call, const sealbuf_buffer *buffer, const void *given)
 {
     struct sealbuf_publish_options options;
     int r = OPTIONS_COPY(&options, given);
 
+    uint64_t id = holding_id(buffer);
+    if (r == 0 && id == 0)
+        r = explain_loss(client, buffer);
     if (r < 0)
         return call_abandon(client, call, r);
     struct publish_request record = {
-        .id = buffer->id,
+        .id = id,
         .seals = options.seals,
         .mode = options.mode ? options.mode : 0600,
         .flags = options.flags,

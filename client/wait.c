@@ -10,7 +10,7 @@
 #include "cleanup.h"
 #include "client.h"
 
-static int64_t now_ms(void)
+int64_t now_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
@@ -29,14 +29,17 @@ int deadline_left(int64_t deadline)
     return deadline < 0 || left > 0 ? (int)left : 0;
 }
 
+/* 0: the time is up. Positive: there is something to dispatch, perhaps. Without a socket only time passes. */
 static int wait_for_events(sealbuf_client *client, int timeout_ms)
 {
     struct pollfd waited = {.fd = client->socket, .events = (short)sealbuf_events(client)};
-    int r = poll(&waited, 1, timeout_ms);
+    int due = link_up(&client->link) ? -1 : link_due(client);
+    bool shorter = due >= 0 && (timeout_ms < 0 || due < timeout_ms);
+    int r = poll(&waited, 1, shorter ? due : timeout_ms);
 
     if (r < 0)
         return errno == EINTR ? 1 : -errno;
-    return r;
+    return r == 0 ? shorter : r;
 }
 
 int sealbuf_wait(sealbuf_client *client, int timeout_ms)
@@ -60,11 +63,14 @@ int client_fail(sealbuf_client *client, int error, const char *sentence)
 {
     if ((!sentence || !sentence[0]) && error == client->broken)
         sentence = client->refusal;
+    if ((!sentence || !sentence[0]) && client->reason[0])
+        sentence = client->reason;
     if (sentence && sentence[0])
         snprintf(client->sentence, sizeof(client->sentence), "%s", sentence);
     else
         snprintf(client->sentence, sizeof(client->sentence), "%s%s%s", sealbuf_strerror(error),
                  sealbuf_error_remedy(error)[0] ? "; " : "", sealbuf_error_remedy(error));
+    client->reason[0] = '\0';
     return error;
 }
 
@@ -78,9 +84,27 @@ static int wait_in_poll(sealbuf_client *client, int64_t deadline)
     return r < 0 ? r : client_dispatch(client, MSG_DONTWAIT);
 }
 
+/* The time is up, or the connection has ended. How it may have gone with the request is more than that. */
+static int end_waiting(sealbuf_client *client, int serial, int error)
+{
+    const struct call *call = serial > 0 ? call_find(client, (uint32_t)serial) : NULL;
+    const char *sentence = NULL;
+
+    if (call && call->outcome) {
+        error = call->outcome;
+        sentence = call->sentence;
+    } else if (error == -SEALBUF_ERR_TIMED_OUT && !link_up(&client->link)) {
+        error = -SEALBUF_ERR_DISCONNECTED;
+        sentence = link_sentence(client);
+    }
+    if (serial > 0)
+        sealbuf_cancel(client, serial);
+    return client_fail(client, error, sentence);
+}
+
 int wait_for(sealbuf_client *client, int serial, struct waiting *waiting)
 {
-    bool alone = client->pending == 1 && STAILQ_EMPTY(&client->outbox);
+    bool alone = client->pending == 1 && STAILQ_EMPTY(&client->outbox) && link_up(&client->link);
     int64_t deadline = deadline_after(client->timeout_ms);
     int r = serial;
 
@@ -94,7 +118,5 @@ int wait_for(sealbuf_client *client, int serial, struct waiting *waiting)
         r = wait_in_poll(client, deadline);
     if (waiting->done)
         return 0;
-    if (serial > 0)
-        sealbuf_cancel(client, serial);
-    return client_fail(client, r, NULL);
+    return end_waiting(client, serial, r);
 }

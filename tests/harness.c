@@ -168,6 +168,11 @@ int harness_run(Suite *suite)
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+static void sleep_ms(long ms)
+{
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
+}
+
 /* In the child: becomes the broker. */
 static void become_broker(const struct broker *started, int ready, const char *const *arguments)
 {
@@ -216,12 +221,17 @@ static void show_log(const struct broker *running)
 
 void broker_start(struct broker *started, const char *const *arguments)
 {
-    int ready[2];
-    char newline = 0;
-
     strcpy(started->directory, "/tmp/sealbuf-test-XXXXXX");
     ck_assert_msg(mkdtemp(started->directory), "no directory for the broker");
     snprintf(started->path, sizeof(started->path), "%s/socket", started->directory);
+    broker_start_again(started, arguments);
+}
+
+void broker_start_again(struct broker *started, const char *const *arguments)
+{
+    int ready[2];
+    char newline = 0;
+
     ck_assert_int_eq(pipe2(ready, O_CLOEXEC), 0);
     started->pid = fork();
     ck_assert_int_ge(started->pid, 0);
@@ -241,6 +251,26 @@ void broker_start(struct broker *started, const char *const *arguments)
     started->baseline = broker_descriptors(started);
 }
 
+void broker_start_later(struct broker *started, unsigned ms)
+{
+    fflush(NULL);
+    started->pid = fork();
+    ck_assert_int_ge(started->pid, 0);
+    if (started->pid)
+        return;
+    sleep_ms(ms);
+    int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    become_broker(started, nowhere, NULL);
+}
+
+void broker_kill(const struct broker *running)
+{
+    int status;
+
+    ck_assert_int_eq(kill(running->pid, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(running->pid, &status, 0), running->pid);
+}
+
 unsigned broker_descriptors(const struct broker *running)
 {
     char path[48];
@@ -248,11 +278,6 @@ unsigned broker_descriptors(const struct broker *running)
     snprintf(path, sizeof(path), "/proc/%d/fd", (int)running->pid);
     unsigned told = descriptors_told(path);
     return told ? told : count_descriptors(path);
-}
-
-static void sleep_ms(long ms)
-{
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000}, NULL);
 }
 
 /* The exit status as waitpid(2) gives it, or -1 where it has not ended within the time. */

@@ -64,6 +64,13 @@ extern struct broker broker;
  */
 void broker_start(struct broker *started, const char *const *arguments);
 
+/* Ends it by SIGKILL: its directory, and its socket's file, stay. */
+void broker_kill(const struct broker *running);
+/* Starts it once more at the same path, after broker_kill; as broker_start. */
+void broker_start_again(struct broker *started, const char *const *arguments);
+/* The same so many milliseconds later, and without waiting for it: only broker_kill and broker_end are for that one. */
+void broker_start_later(struct broker *started, unsigned ms);
+
 /* Its open descriptors now. */
 unsigned broker_descriptors(const struct broker *running);
 

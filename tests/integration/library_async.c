@@ -242,14 +242,15 @@ START_TEST(disconnect_forgets_them)
 }
 END_TEST
 
-/* ---- The end of the broker --------------------------------------------------------------------------------------- */
+/* ---- The end of the broker, where it is the end of the connection; else: library_reconnect.c --------------------- */
 
 static struct broker mortal;
 
 static void start_mortal(void)
 {
     broker_start(&mortal, NULL);
-    connect_client();
+    int r = sealbuf_connect(&client, OPTIONS(sealbuf_connect_options, .flags = SEALBUF_CONNECT_NO_RECONNECT));
+    ck_assert_msg(r == 0, "connect: %s", sealbuf_strerror(r));
 }
 
 /* iceoryx #2179, iceoryx #1840: applications waited for ever after the end of the broker. */

@@ -445,7 +445,7 @@ START_TEST(options_that_make_no_sense)
     } newer = {.known = {.struct_size = sizeof(newer)}};
     char start[8];
 
-    ck_assert_int_eq(try_options(OPTIONS(sealbuf_connect_options, .flags = 2)), -SEALBUF_ERR_FLAGS);
+    ck_assert_int_eq(try_options(OPTIONS(sealbuf_connect_options, .flags = 4)), -SEALBUF_ERR_FLAGS);
     ck_assert_int_eq(try_options(OPTIONS(sealbuf_connect_options, .timeout_ms = -2)), -SEALBUF_ERR_FLAGS);
     ck_assert_int_eq(try_options(&(struct sealbuf_connect_options){.struct_size = 3}), -EINVAL);
     ck_assert_int_eq(try_options(&newer.known), 0);

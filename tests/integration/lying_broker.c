@@ -33,13 +33,19 @@ static void spoil_second_message(int socket, void *argument)
     fake_await_end(socket);
 }
 
-static sealbuf_client *connect_to(const struct fake *fake)
+static sealbuf_client *connect_with(const struct fake *fake, uint32_t flags)
 {
     sealbuf_client *client = NULL;
-    int r = sealbuf_connect(&client, OPTIONS(sealbuf_connect_options, .address = fake->address, .timeout_ms = 10000));
+    int r = sealbuf_connect(
+        &client, OPTIONS(sealbuf_connect_options, .address = fake->address, .timeout_ms = 10000, .flags = flags));
 
     ck_assert_msg(r == 0, "connect: %s", sealbuf_strerror(r));
     return client;
+}
+
+static sealbuf_client *connect_to(const struct fake *fake)
+{
+    return connect_with(fake, 0);
 }
 
 /* The connection is of no use any more: it says so at once, and again and again. */
@@ -74,7 +80,9 @@ START_TEST(get)
     struct fake fake;
 
     fake_start(&fake, spoil_second_message, &spoil);
-    sealbuf_client *client = connect_to(&fake);
+    /* Who lies is not sought again; who only hangs up, is. */
+    bool hangs_up = lie->expected == -SEALBUF_ERR_DISCONNECTED;
+    sealbuf_client *client = connect_with(&fake, hangs_up ? SEALBUF_CONNECT_NO_RECONNECT : 0);
     int r = sealbuf_get(client, &buffer, GET(.name = "x", .seals = IMMUTABLE));
     ck_assert_msg(r == lie->expected || r == BAD_REPLY, "%s: %s", lie->name, sealbuf_error_name(r));
     ck_assert_msg(r == 0 || lie->expected || lie->expected_of_map, "%s: %s", lie->name, sealbuf_error_name(r));

@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * After a reconnection: the buffers that the last connection held are adopted anew, a message full at a time, with the
+ * seals that they have; and the requests that wait get the new ids.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "client.h"
+#include "memfd.h"
+
+/* Where only time can tell: nothing says when the kernel takes descriptors again. */
+#define TRY_AGAIN_MS 10
+
+/* As many as fit go into the message. How many. */
+static unsigned add_records(sealbuf_client *client, const struct adoptee *adoptees, unsigned count)
+{
+    unsigned added = 0;
+
+    while (added < count) {
+        const struct adoptee *each = &adoptees[added];
+        uint32_t seals = 0;
+        memfd_get_seals(each->fd, &seals);
+        struct adopt_request record = {
+            .seals = seals & SEALBUF_SEALS_ALL, .label = each->label, .metadata = each->metadata};
+        if (record_encode(&adopt_request_schema, &client->writer, &record))
+            break;
+        shipment_add_borrowed(&client->shipment, each->fd);
+        client->link.restored[added++] = each->id;
+    }
+    return added;
+}
+
+/* With the lock: nobody closes a descriptor before it is sent. The number of buffers, 0: none is left; or an error. */
+static int send_next(sealbuf_client *client, struct call *call)
+{
+    struct adoptee adoptees[SEALBUF_MAX_RECORDS];
+    unsigned count = holdings_next(client->holdings, adoptees, SEALBUF_MAX_RECORDS);
+
+    count = add_records(client, adoptees, count);
+    if (count == 0)
+        return 0;
+    call->count = (uint16_t)count;
+    call->serial = client_serial(client);
+    message_finish(&client->writer, &(struct header){.opcode = SEALBUF_OP_ADOPT,
+                                                     .count = call->count,
+                                                     .serial = call->serial,
+                                                     .descriptors = call->count});
+    int r = packet_send(client->socket, client->writer.buffer, client->writer.used, client->shipment.fd, count);
+    if (r < 0)
+        return r;
+    holdings_taken(client->holdings, adoptees, count);
+    return (int)count;
+}
+
+/* ---- The requests that wait -------------------------------------------------------------------------------------- */
+
+/* These records begin with an id. */
+static bool has_id(uint16_t opcode)
+{
+    switch (opcode) {
+    case SEALBUF_OP_SEAL:
+    case SEALBUF_OP_PUBLISH:
+    case SEALBUF_OP_GET:
+    case SEALBUF_OP_REMOVE:
+    case SEALBUF_OP_STAT:
+    case SEALBUF_OP_SHARE:
+    case SEALBUF_OP_REVOKE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static const char gone[] = "the broker is another one since the request was made, and its id meant a buffer of the one "
+                           "before; look the buffer up by its name";
+static const char not_restored[] =
+    "the broker was started again and did not take back the buffer of this id: it is memory of this process alone now; "
+    "the event, or sealbuf_adopt, says why";
+
+/* What becomes of an id: 0, or the error with which the request ends. */
+static int renew_id(sealbuf_client *client, uint8_t *at, bool another, const char **sentence)
+{
+    uint64_t id, renewed = 0;
+
+    memcpy(&id, at, sizeof(id));
+    if (id == 0)
+        return 0;
+    int r = holdings_translate(client->holdings, le64toh(id), &renewed);
+    if (r == 0) {
+        renewed = htole64(renewed);
+        memcpy(at, &renewed, sizeof(renewed));
+    } else if (r == -ENOENT) {
+        *sentence = gone;
+        r = another ? -SEALBUF_ERR_NOT_FOUND : 0;
+    } else {
+        *sentence = not_restored;
+    }
+    return r;
+}
+
+static int renew_ids(sealbuf_client *client, uint8_t *message, uint16_t count, bool another, const char **sentence)
+{
+    uint8_t *at = message + HEADER_SIZE;
+    int r = 0;
+
+    for (unsigned i = 0; i < count && r == 0; i++) {
+        uint32_t length;
+        memcpy(&length, at, sizeof(length));
+        r = renew_id(client, at + RECORD_HEADER_SIZE, another, sentence);
+        at += le32toh(length);
+    }
+    return r;
+}
+
+/* The parcels that are waiting are those of the last calls, in their order. */
+static void renew_requests(sealbuf_client *client, bool another)
+{
+    struct outbox kept = STAILQ_HEAD_INITIALIZER(kept);
+    struct call *call = STAILQ_FIRST(&client->calls);
+    struct parcel *parcel;
+
+    while ((parcel = outbox_first(&client->outbox))) {
+        struct header header = {0};
+        header_decode(parcel->message, parcel->length, &header);
+        while (call && call->serial != header.serial)
+            call = STAILQ_NEXT(call, link);
+        int r = has_id(header.opcode) ? renew_ids(client, parcel->message, header.count, another,
+                                                  call ? &call->sentence : &(const char *){0})
+                                      : 0;
+        if (r == 0) {
+            STAILQ_REMOVE_HEAD(&client->outbox, link);
+            STAILQ_INSERT_TAIL(&kept, parcel, link);
+            if (call && call->message)
+                memcpy(call->message, parcel->message, parcel->length);
+        } else {
+            if (call)
+                call->outcome = r;
+            outbox_drop_first(&client->outbox);
+        }
+    }
+    STAILQ_CONCAT(&client->outbox, &kept);
+}
+
+/* ---- The steps --------------------------------------------------------------------------------------------------- */
+
+static void tell_new_ids(sealbuf_client *client)
+{
+    uint64_t former, id;
+
+    while (holdings_untold(client->holdings, &former, &id)) {
+        client->link.figures.readopted++;
+        event_tell(client, &(struct sealbuf_event){.kind = SEALBUF_EVENT_READOPTED, .id = id, .former_id = former});
+    }
+}
+
+static int finish_restoring(sealbuf_client *client)
+{
+    renew_requests(client, client->link.another);
+    holdings_commit(client->holdings);
+    client->link.another = false;
+    client->link.state = LINK_UP;
+    client->link.last_error = 0;
+    tell_new_ids(client);
+    return 0;
+}
+
+int restore_step(sealbuf_client *client)
+{
+    struct call *call = call_begin(client, SEALBUF_OP_ADOPT, SEALBUF_MAX_RECORDS, NULL, NULL);
+
+    if (!call || (!client->link.restored &&
+                  !(client->link.restored = malloc(SEALBUF_MAX_RECORDS * sizeof(*client->link.restored))))) {
+        free(call);
+        client->link.due = now_ms() + TRY_AGAIN_MS;
+        return 0;
+    }
+    holdings_lock(client->holdings);
+    int r = send_next(client, call);
+    holdings_unlock(client->holdings);
+    if (r > 0) {
+        client->link.own = call;
+        return 0;
+    }
+    call_free(call);
+    if (r == 0)
+        return finish_restoring(client);
+    if (r == -EPIPE || r == -ECONNRESET || r == -ENOTCONN)
+        return link_lost(client, -SEALBUF_ERR_DISCONNECTED);
+    client->link.last_error = r;
+    client->link.due = now_ms() + TRY_AGAIN_MS;
+    return 0;
+}
+
+static void note_lost(sealbuf_client *client, uint64_t id, int error, const char *sentence)
+{
+    if (!holdings_settle(client->holdings, id, 0, error))
+        return;
+    client->link.figures.lost++;
+    event_tell(client, &(struct sealbuf_event){
+                           .kind = SEALBUF_EVENT_LOST, .error = error, .former_id = id, .sentence = sentence});
+}
+
+int restore_take(sealbuf_client *client, struct sealbuf_reply *reply)
+{
+    unsigned count = client->link.own->count;
+
+    call_free(take_pointer(client->link.own));
+    for (unsigned i = 0; i < count; i++) {
+        uint64_t id = client->link.restored[i];
+        int status = sealbuf_reply_record_status(reply, i);
+        if (status < 0)
+            note_lost(client, id, status, sealbuf_reply_record_error(reply, i));
+        else
+            holdings_settle(client->holdings, id, reply->records[i].info.id, 0);
+    }
+    client->link.due = now_ms();
+    return 0;
+}
