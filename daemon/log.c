@@ -1,29 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "log.h"
 
-#include <config-build.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
-#if HAVE_SYSTEMD
-#define SD_JOURNAL_SUPPRESS_LOCATION
-#include <systemd/sd-journal.h>
-#endif
+#include "journal.h"
 
-#define LINE_SIZE      2048
-#define FIELDS         12
-#define FIELD_SIZE     320 /* of the greatest field but MESSAGE: a name with its 249 bytes, a security label */
-#define JOURNAL_PREFIX "MESSAGE="
-#define BURST          50 /* lines about clients at once */
-#define LINES_SECOND   5  /* and then, on average */
+#define LINE_SIZE    2048
+#define BURST        50 /* lines about clients at once */
+#define LINES_SECOND 5  /* and then, on average */
 
 static struct {
     int level;
@@ -31,102 +21,61 @@ static struct {
     double credit; /* lines that may still be written about clients */
     uint64_t refilled_ns;
     uint64_t suppressed;
+    uint64_t lost; /* lines that nobody took */
 } state = {.level = LOG_INFO, .credit = BURST};
-
-/* $JOURNAL_STREAM names the device and inode of the stream that the service manager gave: systemd.exec(5). */
-static bool stderr_is_the_journal(void)
-{
-    const char *stream = getenv("JOURNAL_STREAM");
-    char expected[64];
-    struct stat st;
-
-    if (!HAVE_SYSTEMD || !stream || fstat(STDERR_FILENO, &st) < 0)
-        return false;
-    snprintf(expected, sizeof(expected), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
-    return strcmp(stream, expected) == 0;
-}
 
 void log_start(int level)
 {
     state.level = level;
-    state.journal = stderr_is_the_journal();
+    state.journal = journal_open();
 }
 
-#if HAVE_SYSTEMD
-
-/* The fields of one entry: FIELD=value each. */
-struct entry {
-    struct iovec fields[FIELDS];
-    int count;
-    char text[FIELDS * FIELD_SIZE];
-    size_t used;
-};
-
-static void __attribute__((format(printf, 2, 3))) add_field(struct entry *entry, const char *format, ...)
+static void add_client(struct journal_entry *entry, const struct credentials *client, const char *security)
 {
-    char *field = entry->text + entry->used;
-    va_list arguments;
-
-    va_start(arguments, format);
-    int length = vsnprintf(field, FIELD_SIZE, format, arguments);
-    va_end(arguments);
-    size_t written = length < FIELD_SIZE ? (size_t)length : FIELD_SIZE - 1;
-    entry->fields[entry->count++] = (struct iovec){field, written};
-    entry->used += written;
-}
-
-static void add_client(struct entry *entry, const struct credentials *client, const char *security)
-{
-    add_field(entry, "SEALBUF_UID=%u", (unsigned)client->uid);
-    add_field(entry, "SEALBUF_PID=%d", (int)client->pid);
+    journal_add(entry, "SEALBUF_UID", "%u", (unsigned)client->uid);
+    journal_add(entry, "SEALBUF_PID", "%d", (int)client->pid);
     if (security[0])
-        add_field(entry, "SEALBUF_SECURITY=%s", security);
+        journal_add(entry, "SEALBUF_SECURITY", "%s", security);
     if (client->door[0])
-        add_field(entry, "SEALBUF_SOCKET=%s", client->door);
+        journal_add(entry, "SEALBUF_SOCKET", "%s", client->door);
 }
 
-static void write_to_journal(int level, const struct log_subject *subject, const char *security, char *text)
+static bool write_to_journal(int level, const struct log_subject *subject, const char *security, const char *text)
 {
-    struct entry entry;
-    struct iovec *message = &entry.fields[0];
+    struct journal_entry entry;
 
-    entry.count = 1;
     entry.used = 0;
-    *message = (struct iovec){text, strlen(text)};
-    add_field(&entry, "PRIORITY=%d", level);
+    journal_add(&entry, "MESSAGE", "%s", text);
+    journal_add(&entry, "PRIORITY", "%d", level);
+    journal_add(&entry, "SYSLOG_IDENTIFIER", "sealbufd");
     if (subject->message_id)
-        add_field(&entry, "MESSAGE_ID=%s", subject->message_id);
+        journal_add(&entry, "MESSAGE_ID", "%s", subject->message_id);
     if (subject->client)
         add_client(&entry, subject->client, security);
     if (subject->id)
-        add_field(&entry, "SEALBUF_ID=%llu", (unsigned long long)subject->id);
+        journal_add(&entry, "SEALBUF_ID", "%llu", (unsigned long long)subject->id);
     if (subject->name.length) {
-        add_field(&entry, "SEALBUF_NAME=%.*s", (int)subject->name.length, subject->name.data);
-        add_field(&entry, "SEALBUF_OWNER=%u", (unsigned)subject->owner);
+        journal_add(&entry, "SEALBUF_NAME", "%.*s", (int)subject->name.length, subject->name.data);
+        journal_add(&entry, "SEALBUF_OWNER", "%u", (unsigned)subject->owner);
     }
-    sd_journal_sendv(entry.fields, entry.count);
+    return journal_send(&entry);
 }
 
-#endif
-
-/* `text` is all of it, and begins with JOURNAL_PREFIX. */
-static void write_line(int level, const struct log_subject *subject, char *text)
+/* A pipe that somebody stopped to read would stop the broker. What has room for something has room for a line. */
+static bool has_room(int fd)
 {
-    const struct credentials *client = subject->client;
-    char security[SECURITY_SIZE] = "";
+    struct pollfd look = {.fd = fd, .events = POLLOUT};
 
-    if (client)
-        credentials_ask_security(client, security);
-#if HAVE_SYSTEMD
-    if (state.journal) {
-        write_to_journal(level, subject, security, text);
-        return;
-    }
-#endif
-    (void)level;
-    text += strlen(JOURNAL_PREFIX);
+    return poll(&look, 1, 0) != 0;
+}
+
+static bool write_to_stderr(const struct credentials *client, const char *security, const char *text)
+{
     char line[LINE_SIZE + SECURITY_SIZE + 128];
     int n;
+
+    if (!has_room(STDERR_FILENO))
+        return false;
     if (client)
         n = snprintf(line, sizeof(line), "sealbufd: peer pid %d uid %u%s%s%s%s: %s\n", (int)client->pid,
                      (unsigned)client->uid, client->door[0] ? " socket " : "", client->door,
@@ -136,16 +85,41 @@ static void write_line(int level, const struct log_subject *subject, char *text)
     /* One write, so that lines of several processes do not mix. Where nobody reads stderr, there is nobody to tell. */
     ssize_t written = write(STDERR_FILENO, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
     (void)written;
+    return true;
+}
+
+static bool write_line(int level, const struct log_subject *subject, const char *text)
+{
+    char security[SECURITY_SIZE] = "";
+
+    if (subject->client)
+        credentials_ask_security(subject->client, security);
+    if (state.journal)
+        return write_to_journal(level, subject, security, text);
+    return write_to_stderr(subject->client, security, text);
+}
+
+/* What nobody took, one is told of when somebody takes lines again. */
+static void tell_lost(void)
+{
+    char text[LINE_SIZE];
+
+    if (state.lost == 0)
+        return;
+    snprintf(text, sizeof(text), "%llu lines are lost: the log was not read", (unsigned long long)state.lost);
+    if (write_line(LOG_WARNING, &(struct log_subject){.client = NULL}, text))
+        state.lost = 0;
 }
 
 static void __attribute__((format(printf, 3, 0)))
 write_formatted(int level, const struct log_subject *subject, const char *format, va_list arguments)
 {
-    char text[LINE_SIZE] = JOURNAL_PREFIX;
-    size_t prefix = strlen(text);
+    char text[LINE_SIZE];
 
-    vsnprintf(text + prefix, sizeof(text) - prefix, format, arguments);
-    write_line(level, subject, text);
+    vsnprintf(text, sizeof(text), format, arguments);
+    tell_lost();
+    if (state.lost || !write_line(level, subject, text))
+        state.lost++;
 }
 
 void log_line(int level, const char *format, ...)

@@ -2,6 +2,8 @@
 /*
  * Lines for the operator: to the journal with fields where stderr is the journal's, else to stderr.
  *
+ * Nothing here waits for who reads the log: lines that are not taken are lost, and counted.
+ *
  * What a client can cause goes through log_client, which lets at most a burst through, and then counts: a hostile
  * client must not fill a disk.
  */

@@ -110,10 +110,11 @@ static void on_feed(evutil_socket_t fd, short what, void *argument)
     state.alive = true;
     tell_all();
     event_add(&state.feed, &state.feed_time);
+    uint64_t late_ns = passed_ns - state.watchdog_ns / 2;
     if (passed_ns > state.watchdog_ns / 4 * 3)
         log_about(LOG_WARNING, &(struct log_subject){.message_id = MESSAGE_ID_LATE},
                   "the loop stood still for %.1f s; after %.1f s (WatchdogSec=) the service manager ends the broker",
-                  (double)(passed_ns - state.watchdog_ns / 2) / 1e9, (double)state.watchdog_ns / 1e9);
+                  (double)late_ns / 1e9, (double)state.watchdog_ns / 1e9);
 }
 
 #if HAVE_SYSTEMD

@@ -23,16 +23,15 @@ struct status {
 static void print_size(char *text, size_t room, uint64_t size)
 {
     static const char *const units[] = {"KiB", "MiB", "GiB", "TiB", "PiB"};
-    double value = (double)size;
     unsigned unit = 0;
 
     if (size < 1024) {
         snprintf(text, room, "%u B", (unsigned)size);
         return;
     }
-    for (value /= 1024; value >= 1024 && unit < 4; value /= 1024)
+    for (; size >= 1024 * 1024 && unit < 4; size /= 1024)
         unit++;
-    snprintf(text, room, "%.1f %s", value, units[unit]);
+    snprintf(text, room, "%.1f %s", (double)size / 1024, units[unit]);
 }
 
 /* False: that was told before. */

@@ -3,7 +3,10 @@
 """What the service manager is told, with this test in its place: states, the status line, the watchdog; and that a
 manager that does not listen, or a table of descriptors that is full, holds nothing up."""
 import contextlib
+import fcntl
 import os
+import re
+import select
 import shutil
 import signal
 import socket
@@ -192,6 +195,35 @@ def table_full(*_):
             eventually(lambda: len(manager.of('WATCHDOG')) > first + 3, what='the loop is alive still')
         finally:
             broker.limit_descriptors(before)
+
+
+class Piped(Broker):
+    """Its standard error is a pipe that nobody reads, until somebody does."""
+
+    def before_exec(self):
+        os.dup2(self.pipe[1], 2)
+
+    def start(self, *arguments):
+        self.pipe = os.pipe()
+        fcntl.fcntl(self.pipe[1], fcntl.F_SETPIPE_SZ, 4096)
+        super().start(*arguments)
+
+
+@suite.test
+def log_is_not_read(*_):
+    """A log that nobody reads holds nobody up; who reads again is told how much was lost"""
+    with Piped() as broker:
+        for _ in range(300):
+            broker.process.send_signal(signal.SIGHUP)
+            with broker.connect() as client:
+                client.ping()
+        os.set_blocking(broker.pipe[0], False)
+        os.read(broker.pipe[0], 65536)
+        broker.process.send_signal(signal.SIGHUP)
+        eventually(lambda: select.select([broker.pipe[0]], [], [], 0)[0], what='a line')
+        equal(re.search(rb'\d+ lines are lost', os.read(broker.pipe[0], 65536)) is not None, True, 'what was lost')
+    for end in broker.pipe:
+        os.close(end)
 
 
 @suite.test

@@ -16,6 +16,10 @@ well_formed() {
 check "the numbers are random UUIDs" well_formed
 check "none is there twice" test -z "$(uniq -d "$work/defined")"
 check "the catalogue explains these, each once" diff "$work/defined" "$work/explained"
+in_manual() {
+    sed -n 's/^\.It Li \([0-9a-f]*\)$/\1/p' "$top_srcdir/docs/sealbufd.8" | sort | diff "$work/defined" -
+}
+check "sealbufd(8) lists them" in_manual
 complete() { # each entry has its headers and a text
     awk '/^-- / { if (id && (!subject || !by || !text)) print id; id = $2; subject = by = text = header = 0; header = 1
                   next }
