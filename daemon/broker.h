@@ -9,10 +9,12 @@
 
 #include "buffer.h"
 #include "config.h"
+#include "ledger.h"
 #include "memfd.h"
 #include "quota.h"
 #include "reaper.h"
 #include "registry.h"
+#include "restore.h"
 #include "token.h"
 #include "turn.h"
 #include "worker.h"
@@ -22,12 +24,6 @@ struct event_base;
 struct idle;
 struct listener;
 struct peer;
-
-struct counters {
-    uint64_t requests;    /* messages that came */
-    uint64_t refused;     /* of them or their records, answered with an error */
-    uint64_t disconnects; /* clients that were dropped for what they did */
-};
 
 struct broker {
     struct config *config;                   /* SIGHUP changes what is in it: reload.h */
@@ -47,8 +43,10 @@ struct broker {
     struct idle *idle; /* NULL: it never leaves by itself */
     LIST_HEAD(peers, peer) peers;
     TAILQ_HEAD(flying_peers, peer) in_flight; /* those with descriptors in flight, sent to longest ago first */
-    struct counters counters;
-    uint64_t instance; /* random: another one is another broker, or this one started again */
+    struct ledger *ledger;                    /* what outlives this process: instance, ids and counters, too */
+    struct counters *counters;
+    struct restored restored;
+    bool is_trial; /* it only tries whether it could take over from a running one: nobody else must notice */
     uint64_t started_ns;
     uint64_t looked_ns;               /* when flight.c last looked who has read */
     uint8_t in[SEALBUF_MAX_MESSAGE];  /* the message in hand */

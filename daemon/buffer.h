@@ -19,6 +19,8 @@
 #include "tree.h"
 
 struct claim;
+struct ledger;
+struct ledger_buffer;
 struct name;
 struct token;
 
@@ -44,6 +46,8 @@ struct buffer {
     uint8_t security_length;
     bool is_final; /* what was charged is the size, and no seal lets it change */
     bool is_held;
+    bool is_stored; /* the service manager has its descriptor: it survives the broker with its names */
+    uint32_t slot;  /* in the ledger, from when it gets a name that is to survive; 0: none */
     bool is_gone;   /* but for its descriptor, which waits for the pins */
     char strings[]; /* label, then metadata, then the creator's security label */
 };
@@ -60,7 +64,7 @@ LIST_HEAD(held_buffers, buffer);
 
 struct buffers {
     struct buffer_tree by_id;
-    uint64_t last_id;
+    struct ledger *ledger; /* set once there is one */
     struct quota *quota;
     struct reaper *reaper;
 };
@@ -108,6 +112,16 @@ int buffer_seals(struct buffer *buffer, uint32_t of_interest, uint32_t *seals);
  */
 int buffer_measure(struct buffers *buffers, struct buffer *buffer, uint64_t *size, uint64_t *allocated,
                    struct limit_met *met);
+
+/* The record that tells of it; its strings are the buffer's. 0, or a negative errno of fstat(2). */
+int buffer_to_ledger(const struct buffer *buffer, struct ledger_buffer *record);
+
+/*
+ * Writes it into the ledger, with its tokens, unless it is there already; and takes it out again. 0 or
+ * SEALBUF_ERR_MEMORY or SEALBUF_ERR_INTERNAL; then nothing has changed.
+ */
+int buffer_record(struct buffers *buffers, struct buffer *buffer);
+void buffer_unrecord(struct buffers *buffers, struct buffer *buffer);
 
 struct span buffer_label(const struct buffer *buffer);
 struct span buffer_metadata(const struct buffer *buffer);

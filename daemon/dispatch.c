@@ -97,7 +97,7 @@ static enum verdict refuse_all(struct request *request, int error)
     struct peer *peer = request->peer;
     struct broker *broker = peer->broker;
 
-    broker->counters.refused++;
+    broker->counters->refused++;
     shipment_cut(&request->shipment, 0);
     size_t length = write_refusal(broker->out, sizeof(broker->out), request->header.opcode, request->header.serial,
                                   error, request->sentence);
@@ -164,7 +164,7 @@ static void serve_record(struct request *request, const union request_record *in
         token_use(request->redeemed);
     }
     request->replies++;
-    request->broker->counters.refused += status != 0;
+    request->broker->counters->refused += status != 0;
 }
 
 /* Refuses a request for a field of a record. */
@@ -490,7 +490,7 @@ enum verdict dispatch(struct peer *peer, const uint8_t *message, size_t length, 
     struct request request;
     enum verdict verdict;
 
-    peer->broker->counters.requests++;
+    peer->broker->counters->requests++;
     request_init(&request, peer, message, length);
     request.descriptors = descriptors;
     if (!read_header(&request, &verdict))
@@ -503,7 +503,7 @@ enum verdict dispatch_without_descriptors(struct peer *peer, const uint8_t *mess
     struct request request;
     enum verdict verdict;
 
-    peer->broker->counters.requests++;
+    peer->broker->counters->requests++;
     request_init(&request, peer, message, length);
     if (!read_header(&request, &verdict))
         return verdict;

@@ -39,9 +39,9 @@ static void on_look(evutil_socket_t fd, short what, void *argument)
     uint64_t limit_ms = broker->config->idle_exit_ms, now = clock_monotonic_ns();
 
     (void)fd, (void)what;
-    if (!is_idle(broker) || idle->last_requests != broker->counters.requests)
+    if (!is_idle(broker) || idle->last_requests != broker->counters->requests)
         idle->since_ns = now;
-    idle->last_requests = broker->counters.requests;
+    idle->last_requests = broker->counters->requests;
     if (now - idle->since_ns >= (limit_ms + limit_ms / 10) * 1000000) {
         log_line(LOG_INFO, "no client and no buffer for %llu ms: leaving", (unsigned long long)limit_ms);
         event_base_loopbreak(broker->loop);

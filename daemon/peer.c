@@ -54,7 +54,7 @@ static void end_request(struct peer *peer);
 
 void peer_blame(struct peer *peer, const char *reason)
 {
-    peer->broker->counters.disconnects++;
+    peer->broker->counters->disconnects++;
     log_client(LOG_NOTICE, &peer->who, "dropped: %s", reason);
 }
 

@@ -17,6 +17,8 @@
 #include "credentials.h"
 #include "tree.h"
 
+struct ledger_name;
+
 struct name {
     RB_ENTRY(name) link;
     LIST_ENTRY(name) of_buffer;
@@ -28,6 +30,7 @@ struct name {
     uint16_t mode;
     bool take; /* whoever gets it by this name takes it out of the broker */
     uint8_t length;
+    uint32_t slot; /* in the ledger: it survives the broker; 0: it does not */
     char text[];
 };
 
@@ -63,6 +66,8 @@ static inline struct span name_text(const struct name *name)
  * buffer belongs to its names from now on. 0, SEALBUF_ERR_LIMIT with *met, or SEALBUF_ERR_MEMORY.
  */
 int registry_bind(struct registry *registry, const struct binding *binding, struct name **bound, struct limit_met *met);
+/* The record that tells of it; its strings are the name's. */
+void name_to_ledger(const struct name *name, struct ledger_name *record);
 void registry_unbind(struct registry *registry, struct name *name);
 
 /* Whether somebody is taking the buffer by it, or by a token of its owner's: it is there for nobody else. */

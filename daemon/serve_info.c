@@ -20,7 +20,7 @@ int serve_hello(struct request *request, const union request_record *record, uni
     request->peer->greeted = true;
     out->hello.version = SEALBUF_VERSION;
     out->hello.features = 0;
-    out->hello.instance = request->broker->instance;
+    out->hello.instance = ledger_instance(request->broker->ledger);
     out->hello.max_message = SEALBUF_MAX_MESSAGE;
     out->hello.max_records = SEALBUF_MAX_RECORDS;
     return 0;
@@ -59,9 +59,9 @@ static void sums(const struct broker *broker, struct stats_reply *out)
 {
     const struct quota *quota = &broker->quota;
 
-    out->requests = broker->counters.requests;
-    out->refused = broker->counters.refused;
-    out->disconnects = broker->counters.disconnects;
+    out->requests = broker->counters->requests;
+    out->refused = broker->counters->refused;
+    out->disconnects = broker->counters->disconnects;
     out->buffers = quota->held[RESOURCE_BUFFERS];
     out->bytes = quota->held[RESOURCE_BYTES];
     out->names = quota->held[RESOURCE_NAMES];

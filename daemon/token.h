@@ -19,6 +19,8 @@
 #define SECRET_SIZE (SEALBUF_TOKEN_SIZE - sizeof(uint64_t))
 
 struct buffer;
+struct ledger;
+struct ledger_token;
 
 struct token {
     RB_ENTRY(token) link;
@@ -32,6 +34,7 @@ struct token {
     uint32_t flags;       /* SEALBUF_SHARE_... */
     uint32_t uses;        /* that are left; 0: any number */
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: never */
+    uint32_t slot;        /* in the ledger, as long as its buffer has one; 0: none */
 };
 RB_HEAD(token_tree, token);
 RB_HEAD(token_deadlines, token);
@@ -39,6 +42,7 @@ RB_HEAD(token_deadlines, token);
 struct tokens {
     struct token_tree by_handle;
     struct quota *quota;
+    struct ledger *ledger;           /* set once there is one */
     struct token_deadlines expiring; /* the first one is the next */
     struct event expiry;             /* for it; they may be many, and a timer for each would fire at once */
 };
@@ -60,6 +64,8 @@ void token_write(const struct token *token, uint8_t bytes[SEALBUF_TOKEN_SIZE]);
 struct token *token_find(struct tokens *tokens, struct span bytes);
 /* One use less; the last one takes the token away. */
 void token_use(struct token *token);
+/* The record that tells of it, with its bytes. */
+void token_to_ledger(const struct token *token, uint8_t bytes[SEALBUF_TOKEN_SIZE], struct ledger_token *record);
 void token_remove(struct token *token);
 
 #endif
