@@ -24,6 +24,7 @@ struct event_base;
 struct idle;
 struct listener;
 struct peer;
+struct reexec;
 
 struct broker {
     struct config *config;                   /* SIGHUP changes what is in it: reload.h */
@@ -41,6 +42,7 @@ struct broker {
     int own_descriptors;  /* /proc/self/fd, for memfd_reopen_at; -1 where there is no /proc */
     struct listener *listeners;
     struct idle *idle; /* NULL: it never leaves by itself */
+    struct reexec *reexec;
     LIST_HEAD(peers, peer) peers;
     TAILQ_HEAD(flying_peers, peer) in_flight; /* those with descriptors in flight, sent to longest ago first */
     struct ledger *ledger;                    /* what outlives this process: instance, ids and counters, too */

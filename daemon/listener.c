@@ -10,6 +10,7 @@
 
 #include "address.h"
 #include "cleanup.h"
+#include "handover.h"
 #include "log.h"
 #include "peer.h"
 #include "service.h"
@@ -136,6 +137,27 @@ int listeners_open(struct broker *broker)
         return -EINVAL;
     }
     return count > 0 ? open_passed(broker, count) : open_own(broker);
+}
+
+void listeners_hand_over(const struct broker *broker, struct handover *handover)
+{
+    for (const struct listener *listener = broker->listeners; listener; listener = listener->next) {
+        struct handover_listener record = {.descriptor = handover_descriptor(handover, listener->socket)};
+        if (listener->address) {
+            record.lock = handover_descriptor(handover, address_lock(listener->address));
+            record.path = SPAN(address_text(listener->address));
+        }
+        handover_add(handover, HANDOVER_LISTENER, &record);
+    }
+}
+
+int listener_take_over(struct broker *broker, const struct handover_listener *record)
+{
+    struct address *address = record->lock ? address_restore(record->path, (int)record->lock) : NULL;
+
+    if (record->lock && !address)
+        return -ENOMEM;
+    return add_listener(broker, (int)record->descriptor, address);
 }
 
 void listeners_close(struct broker *broker)

@@ -10,10 +10,15 @@
 
 #include "broker.h"
 
+struct handover;
+struct handover_listener;
 struct listener;
 
 /* Listens where the configuration says. 0, or a negative errno; why has been logged. */
 int listeners_open(struct broker *broker);
+/* Those of the program before: handover.h. */
+void listeners_hand_over(const struct broker *broker, struct handover *handover);
+int listener_take_over(struct broker *broker, const struct handover_listener *record);
 /* Stops accepting, closes, and removes the socket that was made here. */
 void listeners_close(struct broker *broker);
 
