@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "buffer.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -8,6 +9,7 @@
 #include "claim.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "ledger.h"
 #include "seals.h"
 #include "token.h"
 
@@ -29,15 +31,23 @@ static size_t strings_size(const struct buffer_spec *spec)
     return (size_t)spec->label.length + spec->metadata.length + spec->creator_security.length;
 }
 
+static int charge_one(struct buffers *buffers, const struct buffer_spec *spec, enum resource resource, uint64_t amount,
+                      struct limit_met *met)
+{
+    if (spec->id)
+        return quota_restore(buffers->quota, spec->owner, resource, amount);
+    return quota_charge(buffers->quota, spec->owner, resource, amount, met);
+}
+
 static int charge(struct buffers *buffers, const struct buffer_spec *spec, struct limit_met *met)
 {
-    int r = quota_charge(buffers->quota, spec->owner, RESOURCE_BUFFERS, 1, met);
+    int r = charge_one(buffers, spec, RESOURCE_BUFFERS, 1, met);
     if (r)
         return r;
-    r = quota_charge(buffers->quota, spec->owner, RESOURCE_METADATA, strings_size(spec), met);
+    r = charge_one(buffers, spec, RESOURCE_METADATA, strings_size(spec), met);
     if (r)
         goto no_metadata;
-    r = quota_charge(buffers->quota, spec->owner, RESOURCE_BYTES, spec->size, met);
+    r = charge_one(buffers, spec, RESOURCE_BYTES, spec->size, met);
     if (r == 0)
         return 0;
     quota_release(buffers->quota, spec->owner, RESOURCE_METADATA, strings_size(spec));
@@ -78,9 +88,9 @@ int buffer_enter(struct buffers *buffers, const struct buffer_spec *spec, int *f
         return SEALBUF_ERR_MEMORY;
     }
     *b = (struct buffer){
-        .id = ++buffers->last_id,
+        .id = spec->id ? spec->id : ledger_next_id(buffers->ledger),
         .charged = spec->size,
-        .created_ns = clock_realtime_ns(),
+        .created_ns = spec->created_ns ? spec->created_ns : clock_realtime_ns(),
         .creator_pidfd = spec->creator_pidfd,
         .fd = take_fd(fd),
         .owner = spec->owner,
@@ -135,6 +145,7 @@ void buffer_drop_if_unheld(struct buffers *buffers, struct buffer *buffer)
     while ((token = LIST_FIRST(&buffer->tokens)))
         token_remove(token);
     claim_forget_buffer(buffer);
+    ledger_clear(buffers->ledger, &buffer->slot);
     RB_REMOVE(buffer_tree, &buffers->by_id, buffer);
     release(buffers, buffer->owner, buffer->charged,
             (uint64_t)buffer->label_length + buffer->metadata_length + buffer->security_length);
@@ -205,6 +216,57 @@ int buffer_measure(struct buffers *buffers, struct buffer *buffer, uint64_t *siz
     int r = recharge(buffers, buffer, *size, met);
     buffer->is_final = r == 0 && fix_size(seals);
     return r;
+}
+
+int buffer_to_ledger(const struct buffer *buffer, struct ledger_buffer *record)
+{
+    struct stat st;
+
+    if (fstat(buffer->fd, &st) < 0)
+        return -errno;
+    *record = (struct ledger_buffer){
+        .id = buffer->id,
+        .size = buffer->charged,
+        .device = st.st_dev,
+        .inode = st.st_ino,
+        .created_ns = buffer->created_ns,
+        .creator_pidfd = buffer->creator_pidfd,
+        .seals = buffer->seals,
+        .flags = buffer->flags,
+        .owner = buffer->owner,
+        .creator = (uint32_t)buffer->creator,
+        .stored = buffer->is_stored,
+        .label = buffer_label(buffer),
+        .metadata = buffer_metadata(buffer),
+        .security = buffer_creator_security(buffer),
+    };
+    return 0;
+}
+
+int buffer_record(struct buffers *buffers, struct buffer *buffer)
+{
+    struct ledger_buffer record;
+    struct token *token;
+
+    if (buffer->slot)
+        return 0;
+    if (buffer_to_ledger(buffer, &record) < 0)
+        return SEALBUF_ERR_INTERNAL;
+    int r = ledger_put(buffers->ledger, LEDGER_BUFFER, &record, &buffer->slot);
+    for (token = LIST_FIRST(&buffer->tokens); token && r == 0; token = LIST_NEXT(token, of_buffer))
+        r = token_record(token);
+    if (r)
+        buffer_unrecord(buffers, buffer);
+    return r;
+}
+
+void buffer_unrecord(struct buffers *buffers, struct buffer *buffer)
+{
+    struct token *token;
+
+    LIST_FOREACH(token, &buffer->tokens, of_buffer)
+    ledger_clear(buffers->ledger, &token->slot);
+    ledger_clear(buffers->ledger, &buffer->slot);
 }
 
 struct span buffer_label(const struct buffer *buffer)

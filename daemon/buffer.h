@@ -70,6 +70,8 @@ struct buffers {
 };
 
 struct buffer_spec {
+    uint64_t id;         /* 0: a new one; else it is restored, whatever the limits are */
+    uint64_t created_ns; /* 0: now */
     uid_t owner;
     pid_t creator;
     uint64_t creator_pidfd; /* see credentials.h */

@@ -41,6 +41,47 @@ void claim_forget_name(struct buffer *buffer, const struct name *name)
         buffer->claim->name = NULL;
 }
 
+/* What would go if it was carried out, as the ledger has it. */
+static void set_suspended(struct claim *claim, bool suspended)
+{
+    struct ledger *ledger = claim->peer->broker->ledger;
+    void (*set)(struct ledger *, uint32_t) = suspended ? ledger_suspend : ledger_resume;
+    struct token *token;
+    struct name *name;
+
+    if (claim->is_suspended == suspended)
+        return;
+    claim->is_suspended = suspended;
+    if (claim->by_name) {
+        if (claim->name)
+            set(ledger, claim->name->slot);
+        return;
+    }
+    LIST_FOREACH(token, &claim->buffer->tokens, of_buffer)
+    if (token->maker == claim->owner)
+        set(ledger, token->slot);
+    LIST_FOREACH(name, &claim->buffer->names, of_buffer)
+    if (name->owner == claim->owner)
+        set(ledger, name->slot);
+}
+
+void claims_suspend(struct peer *peer)
+{
+    struct claim *claim;
+
+    LIST_FOREACH(claim, &peer->claims, of_peer)
+    if (claim->owner != peer->who.uid)
+        set_suspended(claim, true);
+}
+
+void claims_resume(struct peer *peer)
+{
+    struct claim *claim;
+
+    LIST_FOREACH(claim, &peer->claims, of_peer)
+    set_suspended(claim, false);
+}
+
 /* Everything by which its owner could still get at the buffer; the last name takes the buffer along. */
 static void remove_all_of(struct broker *broker, struct buffer *buffer, uid_t owner)
 {

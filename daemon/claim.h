@@ -26,7 +26,8 @@ struct claim {
     struct name *name; /* that goes with it; NULL: all names of `owner`, or none */
     uid_t owner;
     bool by_name;
-    bool sent; /* the reply is on its way */
+    bool sent;         /* the reply is on its way */
+    bool is_suspended; /* in the ledger: after a restart it would not be there */
 };
 
 LIST_HEAD(claims, claim);
@@ -39,6 +40,12 @@ void claim_undo(struct claim *claim);
 void claim_forget_buffer(struct buffer *buffer);
 void claim_forget_name(struct buffer *buffer, const struct name *name);
 
+/*
+ * The replies with these claims are about to be sent: what is another user's must not be found in the ledger any more,
+ * should the broker end before it can carry them out. And back, where they could not be sent.
+ */
+void claims_suspend(struct peer *peer);
+void claims_resume(struct peer *peer);
 /* The replies with these claims have been sent: those of other users' buffers are carried out. */
 void claims_sent(struct peer *peer);
 /* Carries them out, if all that was sent has been read. */

@@ -28,7 +28,7 @@ static const char *const allowed[] = {
     "accept4", "connect", "getpeername", "getsockname", "getsockopt", "recvfrom", "recvmsg", "sendmsg", "sendto",
     "setsockopt", "shutdown",
     /* buffers */
-    "fchmod", "ftruncate", "ftruncate64", "memfd_create",
+    "fallocate", "fchmod", "ftruncate", "ftruncate64", "memfd_create",
     /* the loop and its clock */
     "clock_getres", "clock_gettime", "clock_gettime64", "clock_nanosleep", "clock_nanosleep_time64", "epoll_ctl",
     "epoll_pwait", "epoll_pwait2", "epoll_wait", "gettimeofday", "nanosleep", "poll", "ppoll", "ppoll_time64", "time",

@@ -24,7 +24,9 @@
 /* What the service manager knows it by. */
 #define LEDGER_NAME "ledger"
 
-enum ledger_kind { LEDGER_BUFFER = 1, LEDGER_NAME_RECORD = 2, LEDGER_TOKEN = 3 };
+enum ledger_kind { LEDGER_BUFFER = 1, LEDGER_NAME_RECORD, LEDGER_TOKEN };
+#define LEDGER_KIND_FIRST LEDGER_BUFFER
+#define LEDGER_KIND_LAST  LEDGER_TOKEN
 
 /* They go on over a restart. In the ledger as they are: a wrong one harms nobody. */
 struct counters {

@@ -125,10 +125,6 @@ int listeners_open(struct broker *broker)
 {
     int count = service_passed_sockets();
 
-    if (count < 0) {
-        log_line(LOG_ERR, "cannot take the sockets of the service manager: %s", strerror(-count));
-        return count;
-    }
     if (count > 0 && broker->config->socket_path) {
         log_line(LOG_ERR,
                  "the service manager passed %d sockets, and the configuration or --socket names another; use one or "

@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include "broker.h"
@@ -67,6 +66,22 @@ static struct event_base *new_loop(void)
 /* Of a failure that has been logged where it happened. */
 #define LOGGED (-ECANCELED)
 
+/* What the service manager has kept of an earlier broker. */
+static int restore_passed(struct broker *broker)
+{
+    struct inherited *kept;
+    size_t count;
+    int r = service_take_passed(&kept, &count);
+
+    if (r < 0) {
+        log_line(LOG_ERR, "cannot take what the service manager passes: %s", strerror(-r));
+        return LOGGED;
+    }
+    r = restore(broker, kept, count);
+    service_free_passed(kept, count);
+    return r < 0 ? LOGGED : 0;
+}
+
 static int start(struct broker *broker, const struct config *config)
 {
     broker->started_ns = clock_monotonic_ns();
@@ -76,8 +91,6 @@ static int start(struct broker *broker, const struct config *config)
     quota_init(&broker->quota, &config->limits, credentials_uid_is_known(geteuid()) ? geteuid() : (uid_t)-1);
     buffers_init(&broker->buffers, &broker->quota, &broker->reaper);
     registry_init(&broker->registry, &broker->quota, &broker->buffers);
-    if (getrandom(&broker->instance, sizeof(broker->instance), 0) != sizeof(broker->instance))
-        return -errno;
     int r = memfd_devices_probe(&broker->devices);
     if (r < 0) {
         log_line(LOG_ERR, "this kernel makes no memfds: %s", strerror(-r));
@@ -103,6 +116,9 @@ static int start(struct broker *broker, const struct config *config)
     broker->reaper.quota = &broker->quota;
     if (!broker->workers || !broker->reaper.workers || !broker->reaper.foreign)
         return -errno;
+    int restored = restore_passed(broker);
+    if (restored < 0)
+        return restored;
     return listeners_open(broker) < 0 ? LOGGED : 0;
 }
 
@@ -174,6 +190,7 @@ static int stop(struct broker *broker)
     listeners_close(broker);
     while ((peer = LIST_FIRST(&broker->peers)))
         peer_destroy(peer);
+    ledger_detach(broker->ledger); /* from here on there is only this process to be forgotten */
     forget_names(broker);
     workers_stop(broker->workers);
     workers_stop(broker->reaper.workers);
@@ -181,6 +198,7 @@ static int stop(struct broker *broker)
     if (broker->loop)
         event_base_free(broker->loop);
     close_quietly(broker->own_descriptors);
+    ledger_close(broker->ledger);
     return check_accounts(broker);
 }
 

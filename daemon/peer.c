@@ -73,9 +73,11 @@ bool peer_is_administrator(struct peer *peer)
 /* 0, -EAGAIN (the socket is full), -ETOOMANYREFS (too many descriptors in flight), or the peer is gone. */
 static int try_to_send(struct peer *peer, const uint8_t *message, size_t length, const int *fds, unsigned count)
 {
+    claims_suspend(peer);
     int r = packet_send(peer->socket, message, length, fds, count);
 
     if (r < 0) {
+        claims_resume(peer);
         peer->was_reset |= r == -ECONNRESET;
         return r;
     }

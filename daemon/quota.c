@@ -139,6 +139,17 @@ int quota_charge(struct quota *quota, uid_t uid, enum resource resource, uint64_
     return r;
 }
 
+int quota_restore(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount)
+{
+    struct account *account = find_or_open(quota, uid);
+
+    if (!account)
+        return SEALBUF_ERR_MEMORY;
+    account_add(quota, account, resource, amount);
+    close_if_empty(quota, account);
+    return 0;
+}
+
 void quota_add(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount)
 {
     struct account *account = quota_find(quota, uid);

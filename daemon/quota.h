@@ -53,6 +53,8 @@ void quota_init(struct quota *quota, const struct limits *limits, uid_t own_uid)
 
 /* 0; SEALBUF_ERR_LIMIT, *met says which; SEALBUF_ERR_MEMORY. Where it fails nothing is charged. */
 int quota_charge(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount, struct limit_met *met);
+/* What a uid has from an earlier broker: no limit takes it away. 0 or SEALBUF_ERR_MEMORY. */
+int quota_restore(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount);
 /* The same for who holds something already, and whom no limit stops (flight.h has its own). */
 void quota_add(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount);
 /* What was held before the broker's program was another one: no limit stops it. 0 or -ENOMEM. */

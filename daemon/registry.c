@@ -6,6 +6,7 @@
 
 #include "claim.h"
 #include "clock.h"
+#include "ledger.h"
 
 /* What the tree is searched for: RB_FIND wants a struct name, whose flexible text a key cannot have. */
 static int compare_to(uid_t owner, struct span text, const struct name *name)
@@ -65,31 +66,83 @@ struct name *registry_next(struct name *name)
     return name_tree_RB_NEXT(name);
 }
 
-static void attach(struct name *name, const struct binding *binding, struct buffers *buffers)
+static void attach(struct name *name, struct buffer *buffer, const struct ledger_name *record)
 {
-    struct buffer *buffer = binding->buffer;
-
     name->buffer = buffer;
-    name->group = binding->group;
-    name->mode = binding->mode;
-    name->take = binding->take;
-    name->published_ns = clock_realtime_ns();
-    name->generation++;
+    name->group = record->group;
+    name->mode = (uint16_t)record->mode;
+    name->take = !!record->take;
+    name->published_ns = record->published_ns;
+    name->generation = record->generation;
     LIST_INSERT_HEAD(&buffer->names, name, of_buffer);
     buffer->name_count++;
     buffer->flags |= SEALBUF_INFO_PUBLISHED;
-    buffer_unhold(buffers, buffer); /* its names hold it now */
 }
 
-static void rebind(struct registry *registry, struct name *name, const struct binding *binding)
+static void detach(struct name *name)
+{
+    LIST_REMOVE(name, of_buffer);
+    name->buffer->name_count--;
+    claim_forget_name(name->buffer, name);
+}
+
+void name_to_ledger(const struct name *name, struct ledger_name *record)
+{
+    *record = (struct ledger_name){
+        .buffer = name->buffer ? name->buffer->id : 0,
+        .generation = name->generation,
+        .published_ns = name->published_ns,
+        .owner = name->owner,
+        .group = name->group,
+        .mode = name->mode,
+        .take = name->take,
+        .text = name_text(name),
+    };
+}
+
+/* The name as it is to be, into the ledger, or out of it where it goes to a buffer that does not survive the broker. */
+static int record_name(struct registry *registry, struct name *name, const struct ledger_name *after,
+                       struct buffer *buffer)
+{
+    struct buffers *buffers = registry->buffers;
+    bool recorded = buffer->slot != 0;
+
+    if (!buffer->is_stored) {
+        ledger_clear(buffers->ledger, &name->slot);
+        return 0;
+    }
+    int r = buffer_record(buffers, buffer);
+    if (r)
+        return r;
+    r = ledger_put(buffers->ledger, LEDGER_NAME_RECORD, after, &name->slot);
+    if (r && !recorded)
+        buffer_unrecord(buffers, buffer);
+    return r;
+}
+
+/* What can fail comes first: the ledger. */
+static int rebind(struct registry *registry, struct name *name, const struct binding *binding)
 {
     struct buffer *before = name->buffer;
+    struct ledger_name after;
 
-    LIST_REMOVE(name, of_buffer);
-    before->name_count--;
-    claim_forget_name(before, name);
-    attach(name, binding, registry->buffers);
-    buffer_drop_if_unheld(registry->buffers, before);
+    name_to_ledger(name, &after);
+    after.buffer = binding->buffer->id;
+    after.group = binding->group;
+    after.mode = binding->mode;
+    after.take = binding->take;
+    after.published_ns = clock_realtime_ns();
+    after.generation++;
+    int r = record_name(registry, name, &after, binding->buffer);
+    if (r)
+        return r;
+    if (before)
+        detach(name);
+    attach(name, binding->buffer, &after);
+    buffer_unhold(registry->buffers, binding->buffer); /* its names hold it now */
+    if (before)
+        buffer_drop_if_unheld(registry->buffers, before);
+    return 0;
 }
 
 static void release(struct registry *registry, uid_t owner, uint64_t length)
@@ -98,42 +151,75 @@ static void release(struct registry *registry, uid_t owner, uint64_t length)
     quota_release(registry->quota, owner, RESOURCE_METADATA, length);
 }
 
-static int new_name(struct registry *registry, const struct binding *binding, struct name **made, struct limit_met *met)
+static void forget(struct registry *registry, struct name *name)
 {
-    int r = quota_charge(registry->quota, binding->owner, RESOURCE_NAMES, 1, met);
-    if (r)
-        return r;
-    r = quota_charge(registry->quota, binding->owner, RESOURCE_METADATA, binding->name.length, met);
-    if (r) {
-        quota_release(registry->quota, binding->owner, RESOURCE_NAMES, 1);
-        return r;
-    }
-    struct name *name = calloc(1, sizeof(*name) + binding->name.length);
+    RB_REMOVE(name_tree, &registry->names, name);
+    release(registry, name->owner, name->length);
+    free(name);
+}
+
+/* It is charged by now. */
+static int new_name(struct registry *registry, uid_t owner, struct span text, struct name **made)
+{
+    struct name *name = calloc(1, sizeof(*name) + text.length);
+
     if (!name) {
-        release(registry, binding->owner, binding->name.length);
+        release(registry, owner, text.length);
         return SEALBUF_ERR_MEMORY;
     }
-    name->owner = binding->owner;
-    name->length = (uint8_t)binding->name.length;
-    memcpy(name->text, binding->name.data, binding->name.length);
+    name->owner = owner;
+    name->length = (uint8_t)text.length;
+    memcpy(name->text, text.data, text.length);
     RB_INSERT(name_tree, &registry->names, name);
     *made = name;
     return 0;
 }
 
+static int charge(struct registry *registry, const struct binding *binding, struct limit_met *met)
+{
+    int r = quota_charge(registry->quota, binding->owner, RESOURCE_NAMES, 1, met);
+    if (r)
+        return r;
+    r = quota_charge(registry->quota, binding->owner, RESOURCE_METADATA, binding->name.length, met);
+    if (r)
+        quota_release(registry->quota, binding->owner, RESOURCE_NAMES, 1);
+    return r;
+}
+
 int registry_bind(struct registry *registry, const struct binding *binding, struct name **bound, struct limit_met *met)
 {
     struct name *name = registry_find(registry, binding->owner, binding->name);
+    bool is_new = !name;
+    int r = is_new ? charge(registry, binding, met) : 0;
 
-    if (name) {
-        rebind(registry, name, binding);
-    } else {
-        int r = new_name(registry, binding, &name, met);
-        if (r)
-            return r;
-        attach(name, binding, registry->buffers);
+    if (r == 0 && is_new)
+        r = new_name(registry, binding->owner, binding->name, &name);
+    if (r)
+        return r;
+    r = rebind(registry, name, binding);
+    if (r && is_new)
+        forget(registry, name);
+    if (r == 0)
+        *bound = name;
+    return r;
+}
+
+int registry_restore(struct registry *registry, const struct ledger_name *record, struct buffer *buffer,
+                     struct name **restored)
+{
+    struct name *name;
+
+    if (quota_restore(registry->quota, record->owner, RESOURCE_NAMES, 1))
+        return SEALBUF_ERR_MEMORY;
+    if (quota_restore(registry->quota, record->owner, RESOURCE_METADATA, record->text.length)) {
+        quota_release(registry->quota, record->owner, RESOURCE_NAMES, 1);
+        return SEALBUF_ERR_MEMORY;
     }
-    *bound = name;
+    int r = new_name(registry, record->owner, record->text, &name);
+    if (r)
+        return r;
+    attach(name, buffer, record);
+    *restored = name;
     return 0;
 }
 
@@ -141,12 +227,9 @@ void registry_unbind(struct registry *registry, struct name *name)
 {
     struct buffer *buffer = name->buffer;
 
-    LIST_REMOVE(name, of_buffer);
-    buffer->name_count--;
-    claim_forget_name(buffer, name);
-    RB_REMOVE(name_tree, &registry->names, name);
-    release(registry, name->owner, name->length);
-    free(name);
+    ledger_clear(registry->buffers->ledger, &name->slot);
+    detach(name);
+    forget(registry, name);
     buffer_drop_if_unheld(registry->buffers, buffer);
 }
 

@@ -63,9 +63,13 @@ static inline struct span name_text(const struct name *name)
 
 /*
  * Binds a name, new or bound before: then the buffer that it was bound to loses it, and the generation rises. The
- * buffer belongs to its names from now on. 0, SEALBUF_ERR_LIMIT with *met, or SEALBUF_ERR_MEMORY.
+ * buffer belongs to its names from now on. Where the buffer is stored, the name is in the ledger, else it is not. 0,
+ * SEALBUF_ERR_LIMIT with *met, or SEALBUF_ERR_MEMORY; then nothing has changed.
  */
 int registry_bind(struct registry *registry, const struct binding *binding, struct name **bound, struct limit_met *met);
+/* One from an earlier broker, whatever the limits are; the buffer is not let go of. 0 or SEALBUF_ERR_MEMORY. */
+int registry_restore(struct registry *registry, const struct ledger_name *record, struct buffer *buffer,
+                     struct name **restored);
 /* The record that tells of it; its strings are the name's. */
 void name_to_ledger(const struct name *name, struct ledger_name *record);
 void registry_unbind(struct registry *registry, struct name *name);

@@ -7,6 +7,7 @@
 
 #include "buffer.h"
 #include "clock.h"
+#include "ledger.h"
 
 /* The others expire in the loop's next turn; until they are removed, nobody finds them. */
 #define EXPIRE_AT_ONCE 16
@@ -65,17 +66,13 @@ void tokens_init(struct tokens *tokens, struct quota *quota, struct event_base *
 }
 
 /* Longer than a year is as good as never, and no sum of times overflows. */
-static void set_expiry(struct token *token, uint64_t expire_ms)
+static uint64_t deadline_in(uint64_t expire_ms)
 {
     static const uint64_t longest_ms = 366ULL * 24 * 3600 * 1000;
-    uint64_t now = clock_monotonic_ns();
 
     if (expire_ms == 0 || expire_ms > longest_ms)
-        return;
-    token->deadline_ns = now + expire_ms * 1000000;
-    RB_INSERT(token_deadlines, &token->tokens->expiring, token);
-    if (RB_MIN(token_deadlines, &token->tokens->expiring) == token)
-        watch_next(token->tokens, now);
+        return 0;
+    return clock_monotonic_ns() + expire_ms * 1000000;
 }
 
 /* Handles are random as well, so that they tell nothing; one that is taken is as good as never drawn. */
@@ -93,6 +90,27 @@ static int draw(struct token *token)
     return 0;
 }
 
+static void insert(struct tokens *tokens, struct token *token)
+{
+    RB_INSERT(token_tree, &tokens->by_handle, token);
+    LIST_INSERT_HEAD(&token->buffer->tokens, token, of_buffer);
+    token->buffer->token_count++;
+    if (!token->deadline_ns)
+        return;
+    RB_INSERT(token_deadlines, &tokens->expiring, token);
+    if (RB_MIN(token_deadlines, &tokens->expiring) == token)
+        watch_next(tokens, clock_monotonic_ns());
+}
+
+static void fill_in(struct token *token, const struct token_spec *spec)
+{
+    token->buffer = spec->buffer;
+    token->maker = spec->maker;
+    token->flags = spec->flags;
+    token->uses = spec->uses;
+    token->deadline_ns = deadline_in(spec->expire_ms);
+}
+
 int token_make(struct tokens *tokens, const struct token_spec *spec, struct token **made, struct limit_met *met)
 {
     int r = quota_charge(tokens->quota, spec->maker, RESOURCE_TOKENS, 1, met);
@@ -103,22 +121,64 @@ int token_make(struct tokens *tokens, const struct token_spec *spec, struct toke
     if (token) {
         token->tokens = tokens;
         r = draw(token);
+        fill_in(token, spec);
     }
+    if (r == 0 && spec->buffer->slot)
+        r = token_record(token);
     if (r) {
         free(token);
         quota_release(tokens->quota, spec->maker, RESOURCE_TOKENS, 1);
         return r;
     }
-    token->buffer = spec->buffer;
-    token->maker = spec->maker;
-    token->flags = spec->flags;
-    token->uses = spec->uses;
-    set_expiry(token, spec->expire_ms);
-    RB_INSERT(token_tree, &tokens->by_handle, token);
-    LIST_INSERT_HEAD(&spec->buffer->tokens, token, of_buffer);
-    spec->buffer->token_count++;
+    insert(tokens, token);
     *made = token;
     return 0;
+}
+
+int token_restore(struct tokens *tokens, const struct ledger_token *record, struct buffer *buffer,
+                  struct token **restored)
+{
+    struct token *token = calloc(1, sizeof(*token));
+
+    if (!token || quota_restore(tokens->quota, record->maker, RESOURCE_TOKENS, 1)) {
+        free(token);
+        return SEALBUF_ERR_MEMORY;
+    }
+    token->tokens = tokens;
+    memcpy(&token->handle, record->bytes.data, sizeof(token->handle));
+    memcpy(token->secret, record->bytes.data + sizeof(token->handle), sizeof(token->secret));
+    token->buffer = buffer;
+    token->maker = record->maker;
+    token->flags = record->flags;
+    token->uses = record->uses;
+    token->deadline_ns = record->deadline_ns;
+    insert(tokens, token);
+    *restored = token;
+    return 0;
+}
+
+void token_to_ledger(const struct token *token, uint8_t bytes[SEALBUF_TOKEN_SIZE], struct ledger_token *record)
+{
+    token_write(token, bytes);
+    *record = (struct ledger_token){
+        .buffer = token->buffer->id,
+        .deadline_ns = token->deadline_ns,
+        .maker = token->maker,
+        .flags = token->flags,
+        .uses = token->uses,
+        .bytes = {(const char *)bytes, SEALBUF_TOKEN_SIZE},
+    };
+}
+
+int token_record(struct token *token)
+{
+    uint8_t bytes[SEALBUF_TOKEN_SIZE];
+    struct ledger_token record;
+
+    token_to_ledger(token, bytes, &record);
+    int r = ledger_put(token->tokens->ledger, LEDGER_TOKEN, &record, &token->slot);
+    explicit_bzero(bytes, sizeof(bytes));
+    return r;
 }
 
 void token_write(const struct token *token, uint8_t bytes[SEALBUF_TOKEN_SIZE])
@@ -137,29 +197,41 @@ static bool same_secret(const uint8_t *a, const uint8_t *b)
     return difference == 0;
 }
 
+struct token *token_find_handle(struct tokens *tokens, struct span bytes)
+{
+    struct token key;
+
+    memcpy(&key.handle, bytes.data, sizeof(key.handle));
+    return RB_FIND(token_tree, &tokens->by_handle, &key);
+}
+
 struct token *token_find(struct tokens *tokens, struct span bytes)
 {
-    struct token key, *token;
-
     if (bytes.length != SEALBUF_TOKEN_SIZE)
         return NULL;
-    memcpy(&key.handle, bytes.data, sizeof(key.handle));
-    token = RB_FIND(token_tree, &tokens->by_handle, &key);
-    if (!token || !same_secret(token->secret, (const uint8_t *)bytes.data + sizeof(key.handle)))
+    struct token *token = token_find_handle(tokens, bytes);
+    if (!token || !same_secret(token->secret, (const uint8_t *)bytes.data + sizeof(token->handle)))
         return NULL;
     return token->deadline_ns && token->deadline_ns <= clock_monotonic_ns() ? NULL : token;
 }
 
 void token_use(struct token *token)
 {
-    if (token->uses && --token->uses == 0)
+    if (token->uses == 0)
+        return;
+    if (--token->uses == 0) {
         token_remove(token);
+    } else if (token->slot && token_record(token)) {
+        ledger_clear(token->tokens->ledger, &token->slot); /* which makes room for the new one */
+        token_record(token);
+    }
 }
 
 void token_remove(struct token *token)
 {
     if (token->deadline_ns)
         RB_REMOVE(token_deadlines, &token->tokens->expiring, token);
+    ledger_clear(token->tokens->ledger, &token->slot);
     RB_REMOVE(token_tree, &token->tokens->by_handle, token);
     LIST_REMOVE(token, of_buffer);
     token->buffer->token_count--;

@@ -62,8 +62,15 @@ int token_make(struct tokens *tokens, const struct token_spec *spec, struct toke
 void token_write(const struct token *token, uint8_t bytes[SEALBUF_TOKEN_SIZE]);
 /* NULL where there is no such token. */
 struct token *token_find(struct tokens *tokens, struct span bytes);
+/* By its first 8 bytes alone, which are no secret: only for whoever knows the token as a whole. */
+struct token *token_find_handle(struct tokens *tokens, struct span bytes);
 /* One use less; the last one takes the token away. */
 void token_use(struct token *token);
+/* Writes it into the ledger as it is now. 0 or SEALBUF_ERR_MEMORY; then the ledger has not changed. */
+int token_record(struct token *token);
+/* One from an earlier broker, whatever the limits are. 0 or SEALBUF_ERR_MEMORY. */
+int token_restore(struct tokens *tokens, const struct ledger_token *record, struct buffer *buffer,
+                  struct token **token);
 /* The record that tells of it, with its bytes. */
 void token_to_ledger(const struct token *token, uint8_t bytes[SEALBUF_TOKEN_SIZE], struct ledger_token *record);
 void token_remove(struct token *token);

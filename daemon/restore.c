@@ -1,0 +1,478 @@
+/* SPDX-License-Identifier: MIT */
+#include "restore.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "broker.h"
+#include "cleanup.h"
+#include "clock.h"
+#include "log.h"
+#include "seals.h"
+#include "service.h"
+
+/* Of what is dropped, each gets a line; behind these only their sum does. */
+#define LINES_AT_MOST 20u
+/* After so many buffers the service manager hears that there is still something to do. */
+#define BUFFERS_A_NOTICE 1024u
+/* So far an id is from all that were seen where nobody knows which was the last one. */
+#define FAR ((uint64_t)1 << 40)
+
+/* That is not worth a line. */
+static const char token_has_expired[] = "it has expired";
+
+/* A descriptor that is called like a buffer's. */
+struct kept {
+    uint64_t id;
+    int fd; /* -1: used, or closed */
+};
+
+struct restoring {
+    struct broker *broker;
+    struct held_buffers held; /* all of them, until their names are there */
+    struct kept *kept;        /* in order of id */
+    size_t kept_count;
+    uint64_t greatest_id;
+    size_t lines;
+};
+
+void stored_name(uint64_t id, char name[STORED_NAME_SIZE])
+{
+    snprintf(name, STORED_NAME_SIZE, "buffer-%016" PRIx64, id);
+}
+
+/* Exactly as above: what is called otherwise is not ours. */
+static bool read_stored_name(const char *name, uint64_t *id)
+{
+    char again[STORED_NAME_SIZE];
+
+    if (sscanf(name, "buffer-%16" SCNx64, id) != 1 || *id == 0)
+        return false;
+    stored_name(*id, again);
+    return strcmp(name, again) == 0;
+}
+
+static void note_drop(struct restoring *restoring, const char *kind, const char *name, const char *why)
+{
+    restoring->broker->restored.dropped++;
+    if (restoring->lines++ < LINES_AT_MOST)
+        log_line(LOG_WARNING, "%s '%s' of an earlier broker is dropped: %s", kind, name, why);
+}
+
+static void note_buffer_drop(struct restoring *restoring, uint64_t id, const char *why)
+{
+    char name[STORED_NAME_SIZE];
+
+    stored_name(id, name);
+    note_drop(restoring, "what was kept as", name, why);
+}
+
+/* Not where this process only tries: what there is belongs to another one. */
+static void forget_stored(const struct broker *broker, const char *name)
+{
+    if (!broker->is_trial)
+        service_forget(name);
+}
+
+static void forget_buffer(const struct broker *broker, uint64_t id)
+{
+    char name[STORED_NAME_SIZE];
+
+    stored_name(id, name);
+    forget_stored(broker, name);
+}
+
+/* As in ADOPT, the seals are asked for before the size; and what has none is asked nothing else. */
+static const char *check_descriptor(const struct broker *broker, const struct ledger_buffer *record, int fd,
+                                    uint32_t *seals, uint64_t *size)
+{
+    int mode = fcntl(fd, F_GETFL);
+    struct stat st;
+
+    if (mode < 0 || mode & O_PATH || memfd_get_seals(fd, seals) < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
+        !memfd_devices_contain(&broker->devices, st.st_dev))
+        return "it is no memfd";
+    if (st.st_dev != record->device || st.st_ino != record->inode)
+        return "it is not the memfd that the ledger tells of";
+    if ((mode & O_ACCMODE) != O_RDWR)
+        return "it is not open for reading and writing";
+    if (!seals_contain(*seals, record->seals))
+        return "it lacks seals that the ledger tells of";
+    *size = (uint64_t)st.st_size;
+    if (*size < record->size && record->seals & SEALBUF_SEAL_SHRINK)
+        return "it is smaller than the ledger tells";
+    if (*size > record->size && record->seals & SEALBUF_SEAL_GROW)
+        return "it is bigger than the ledger tells";
+    return NULL;
+}
+
+static const char *check_record(struct broker *broker, const struct ledger_buffer *record)
+{
+    if (record->id == 0 || record->owner == (uid_t)-1)
+        return "its record has no id or no owner";
+    return buffer_find(&broker->buffers, record->id) ? "its record is there twice" : NULL;
+}
+
+const char *restore_buffer(struct broker *broker, const struct ledger_buffer *record, uint32_t slot, int *fd,
+                           struct held_buffers *holder, struct buffer **restored)
+{
+    struct buffer_spec spec = {
+        .id = record->id,
+        .created_ns = record->created_ns,
+        .owner = record->owner,
+        .creator = (pid_t)record->creator,
+        .creator_pidfd = record->creator_pidfd,
+        .flags = (uint16_t)record->flags,
+        .label = record->label,
+        .metadata = record->metadata,
+        .creator_security = record->security,
+    };
+    struct limit_met met;
+    struct buffer *buffer = NULL;
+    const char *why = check_record(broker, record);
+
+    if (!why)
+        why = check_descriptor(broker, record, *fd, &spec.seals, &spec.size);
+    if (why)
+        return why;
+    if (buffer_enter(&broker->buffers, &spec, fd, holder, &buffer, &met))
+        return "there is no memory for it";
+    buffer->is_stored = record->stored;
+    buffer->slot = slot;
+    if (restored)
+        *restored = buffer;
+    return NULL;
+}
+
+const char *restore_name(struct broker *broker, const struct ledger_name *record, uint32_t slot)
+{
+    struct buffer *buffer = buffer_find(&broker->buffers, record->buffer);
+    struct name *name;
+
+    if (record->text.length == 0 || record->owner == (uid_t)-1)
+        return "its record has no text or no owner";
+    name = registry_find(&broker->registry, record->owner, record->text);
+    if (name) /* what comes later counts, even where its own buffer is missing: the older one must not come back */
+        registry_unbind(&broker->registry, name);
+    if (!buffer)
+        return "its buffer is missing";
+    if (buffer->name_count >= NAMES_OF_BUFFER)
+        return "its buffer has too many names";
+    if (registry_restore(&broker->registry, record, buffer, &name))
+        return "there is no memory for it";
+    name->slot = slot;
+    return NULL;
+}
+
+const char *restore_token(struct broker *broker, const struct ledger_token *record, uint32_t slot)
+{
+    struct buffer *buffer = buffer_find(&broker->buffers, record->buffer);
+    struct token *token;
+
+    if (record->bytes.length != SEALBUF_TOKEN_SIZE || record->maker == (uid_t)-1)
+        return "its record has no bytes or no maker";
+    token = token_find_handle(&broker->tokens, record->bytes);
+    if (token)
+        token_remove(token);
+    if (!buffer)
+        return "its buffer is missing";
+    if (record->deadline_ns && record->deadline_ns <= clock_monotonic_ns())
+        return token_has_expired;
+    if (buffer->token_count >= TOKENS_OF_BUFFER)
+        return "its buffer has too many tokens";
+    if (token_restore(&broker->tokens, record, buffer, &token))
+        return "there is no memory for it";
+    token->slot = slot;
+    return NULL;
+}
+
+static int compare_kept(const void *a, const void *b)
+{
+    const struct kept *one = a, *other = b;
+    return (one->id > other->id) - (one->id < other->id);
+}
+
+/* The first one with this id, or the end. */
+static struct kept *find_kept(struct restoring *restoring, uint64_t id)
+{
+    size_t low = 0, high = restoring->kept_count;
+
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (restoring->kept[middle].id < id)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return restoring->kept + low;
+}
+
+/* Of several that are kept by one name, the one that fits. */
+static const char *take_back(struct restoring *restoring, const struct ledger_buffer *record, uint32_t slot)
+{
+    const struct kept *end = restoring->kept + restoring->kept_count;
+    const char *why = "its descriptor is missing";
+    struct buffer *buffer;
+
+    for (struct kept *kept = find_kept(restoring, record->id); kept < end && kept->id == record->id; kept++) {
+        if (kept->fd < 0)
+            continue;
+        why = restore_buffer(restoring->broker, record, slot, &kept->fd, &restoring->held, &buffer);
+        if (!why) {
+            buffer->is_stored = true;
+            return NULL;
+        }
+    }
+    return why;
+}
+
+static void restore_buffer_at(struct restoring *restoring, uint32_t slot)
+{
+    struct broker *broker = restoring->broker;
+    struct ledger_buffer record = {0};
+
+    if (ledger_read(broker->ledger, LEDGER_BUFFER, slot, &record)) {
+        note_drop(restoring, "a buffer", "?", "its record is damaged, or of a newer version of sealbufd");
+        ledger_clear(broker->ledger, &slot);
+        return;
+    }
+    if (record.id > restoring->greatest_id)
+        restoring->greatest_id = record.id;
+    const char *why = take_back(restoring, &record, slot);
+    if (!why) {
+        if (++broker->restored.buffers % BUFFERS_A_NOTICE == 0 && !broker->is_trial)
+            service_notify_restoring();
+        return;
+    }
+    note_buffer_drop(restoring, record.id, why);
+    ledger_clear(broker->ledger, &slot);
+}
+
+static void restore_name_at(struct restoring *restoring, uint32_t slot)
+{
+    struct broker *broker = restoring->broker;
+    struct ledger_name record = {0};
+    char text[SEALBUF_MAX_NAME + 1] = "?";
+    const char *why = "its record is damaged, or of a newer version of sealbufd";
+
+    if (ledger_read(broker->ledger, LEDGER_NAME_RECORD, slot, &record) == 0) {
+        snprintf(text, sizeof(text), "%.*s", (int)record.text.length, record.text.data);
+        why = restore_name(broker, &record, slot);
+    }
+    if (!why)
+        return;
+    note_drop(restoring, "the name", text, why);
+    ledger_clear(broker->ledger, &slot);
+}
+
+/* Tokens are never logged, but for what they were for. */
+static void restore_token_at(struct restoring *restoring, uint32_t slot)
+{
+    struct broker *broker = restoring->broker;
+    struct ledger_token record = {0};
+    char buffer[STORED_NAME_SIZE] = "?";
+    const char *why = "its record is damaged, or of a newer version of sealbufd";
+
+    if (ledger_read(broker->ledger, LEDGER_TOKEN, slot, &record) == 0) {
+        stored_name(record.buffer, buffer);
+        why = restore_token(broker, &record, slot);
+    }
+    if (!why)
+        return;
+    if (why != token_has_expired)
+        note_drop(restoring, "a token for", buffer, why);
+    ledger_clear(broker->ledger, &slot);
+}
+
+static int restore_all(struct restoring *restoring, enum ledger_kind kind,
+                       void (*restore_at)(struct restoring *restoring, uint32_t slot))
+{
+    CLEANUP(cleanup_free)
+    uint32_t *slots = NULL;
+    size_t count = 0;
+
+    int r = ledger_list(restoring->broker->ledger, kind, &slots, &count);
+    for (size_t i = 0; r == 0 && i < count; i++)
+        restore_at(restoring, slots[i]);
+    return r;
+}
+
+/* From now on they are held by their names, and what has none goes. */
+static void let_go(struct restoring *restoring)
+{
+    struct buffers *buffers = &restoring->broker->buffers;
+    struct buffer *buffer;
+
+    while ((buffer = LIST_FIRST(&restoring->held))) {
+        if (LIST_EMPTY(&buffer->names)) {
+            note_buffer_drop(restoring, buffer->id, "it has no name");
+            forget_buffer(restoring->broker, buffer->id);
+            restoring->broker->restored.buffers--;
+        }
+        buffer_unhold(buffers, buffer);
+    }
+}
+
+/* What no record wants: of a publish that was never answered, or of a buffer that was removed. */
+static void close_rest(struct restoring *restoring)
+{
+    struct broker *broker = restoring->broker;
+
+    for (size_t i = 0; i < restoring->kept_count; i++) {
+        struct kept *kept = &restoring->kept[i];
+        if (kept->fd < 0)
+            continue;
+        reaper_close(&broker->reaper, kept->fd);
+        if (buffer_find(&broker->buffers, kept->id)) {
+            note_buffer_drop(restoring, kept->id, "it is there more than once");
+        } else {
+            note_buffer_drop(restoring, kept->id, "no whole record tells of it");
+            forget_buffer(broker, kept->id);
+        }
+    }
+}
+
+/* Sorts out what is called like a buffer. The ledger has been taken out. */
+static void sort_out(struct restoring *restoring, struct inherited *inherited, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint64_t id;
+        if (inherited[i].fd < 0)
+            continue;
+        if (read_stored_name(inherited[i].name, &id)) {
+            restoring->kept[restoring->kept_count++] = (struct kept){id, take_fd(&inherited[i].fd)};
+            if (id > restoring->greatest_id)
+                restoring->greatest_id = id;
+            continue;
+        }
+        note_drop(restoring, "what was kept as", inherited[i].name, "a broker keeps nothing by this name");
+        close(take_fd(&inherited[i].fd));
+        forget_stored(restoring->broker, inherited[i].name);
+    }
+    qsort(restoring->kept, restoring->kept_count, sizeof(*restoring->kept), compare_kept);
+}
+
+/* Of two the newer one; the other one is closed. */
+static void prefer_newer(struct restoring *restoring, struct ledger *found)
+{
+    struct broker *broker = restoring->broker;
+    bool newer = !broker->ledger || ledger_created_ns(found) > ledger_created_ns(broker->ledger);
+
+    if (broker->ledger)
+        note_drop(restoring, "the", LEDGER_NAME, "there are two of them, and the other one is newer");
+    if (newer) {
+        ledger_close(broker->ledger);
+        broker->ledger = found;
+    } else {
+        ledger_close(found);
+    }
+}
+
+static void open_ledgers(struct restoring *restoring, struct inherited *inherited, size_t count)
+{
+    struct broker *broker = restoring->broker;
+    size_t seen = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        struct ledger *found;
+        const char *cause;
+        struct stat st;
+        int *fd = &inherited[i].fd;
+
+        if (strcmp(inherited[i].name, LEDGER_NAME) != 0)
+            continue;
+        seen++;
+        if (fstat(*fd, &st) < 0 || !memfd_devices_contain(&broker->devices, st.st_dev))
+            note_drop(restoring, "the", LEDGER_NAME, "it is no memfd");
+        else if (ledger_open(fd, broker->is_trial ? LEDGER_ON_TRIAL : LEDGER_FOR_GOOD, &found, &cause) < 0)
+            note_drop(restoring, "the", LEDGER_NAME, cause);
+        else
+            prefer_newer(restoring, found);
+        close_quietly(take_fd(fd));
+    }
+    broker->restored.ledger_is_stored = seen == 1 && broker->ledger;
+    if (seen && !broker->restored.ledger_is_stored)
+        forget_stored(broker, LEDGER_NAME);
+}
+
+static int start_ledger(struct restoring *restoring)
+{
+    struct broker *broker = restoring->broker;
+    int r = broker->ledger ? 0 : ledger_new(&broker->ledger);
+
+    if (r < 0) {
+        log_line(LOG_ERR, "cannot make a ledger (see memory limits and RLIMIT_FSIZE): %s", strerror(-r));
+        return r;
+    }
+    broker->counters = ledger_counters(broker->ledger);
+    broker->buffers.ledger = broker->ledger;
+    broker->tokens.ledger = broker->ledger;
+    return 0;
+}
+
+static void skip_ids(struct restoring *restoring)
+{
+    struct ledger *ledger = restoring->broker->ledger;
+
+    ledger_skip_ids(ledger, restoring->greatest_id);
+    if (ledger_ids_are_known(ledger))
+        return;
+    log_line(LOG_WARNING, "the last id in the ledger is damaged: ids go on far beyond all that are there");
+    ledger_skip_ids(ledger, restoring->greatest_id + FAR);
+}
+
+static void report(const struct restoring *restoring)
+{
+    const struct restored *restored = &restoring->broker->restored;
+
+    if (ledger_damaged(restoring->broker->ledger))
+        log_line(LOG_WARNING, "%zu records in the ledger were damaged; what they told of is dropped",
+                 ledger_damaged(restoring->broker->ledger));
+    if (restoring->lines > LINES_AT_MOST)
+        log_line(LOG_WARNING, "%zu more of an earlier broker are dropped", restoring->lines - LINES_AT_MOST);
+    if (restored->buffers)
+        log_line(LOG_INFO, "restored %zu buffers, %zu names and %zu tokens", restored->buffers, restored->names,
+                 restored->tokens);
+}
+
+static int restore_records(struct restoring *restoring)
+{
+    struct broker *broker = restoring->broker;
+    int r = restore_all(restoring, LEDGER_BUFFER, restore_buffer_at);
+
+    if (r == 0)
+        r = restore_all(restoring, LEDGER_NAME_RECORD, restore_name_at);
+    if (r == 0)
+        r = restore_all(restoring, LEDGER_TOKEN, restore_token_at);
+    if (r < 0) {
+        log_line(LOG_ERR, "no memory to restore what an earlier broker has left");
+        return r;
+    }
+    let_go(restoring);
+    close_rest(restoring);
+    skip_ids(restoring);
+    broker->restored.names = broker->quota.held[RESOURCE_NAMES];
+    broker->restored.tokens = broker->quota.held[RESOURCE_TOKENS];
+    report(restoring);
+    return 0;
+}
+
+int restore(struct broker *broker, struct inherited *inherited, size_t count)
+{
+    struct restoring restoring = {.broker = broker, .kept = calloc(count + 1, sizeof(struct kept))};
+
+    LIST_INIT(&restoring.held);
+    if (!restoring.kept)
+        return -ENOMEM;
+    open_ledgers(&restoring, inherited, count);
+    sort_out(&restoring, inherited, count);
+    int r = start_ledger(&restoring);
+    if (r == 0)
+        r = restore_records(&restoring);
+    free(restoring.kept);
+    return r;
+}
