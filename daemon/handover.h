@@ -72,7 +72,7 @@ struct takeover {
     const uint8_t *start;
     size_t size;
     struct reader reader;
-    uint64_t records; /* that were read */
+    uint64_t records;              /* that were read */
     struct handover_header header; /* its strings are in the memfd */
 };
 
@@ -86,6 +86,10 @@ int takeover_restore(struct takeover *takeover, struct broker *broker);
 /* To who waits for the trial: it has worked. 0 or a negative errno. */
 int takeover_report(const struct takeover *takeover);
 void takeover_end(struct takeover *takeover);
+static inline bool takeover_is_trial(const struct takeover *takeover)
+{
+    return takeover && takeover->report >= 0;
+}
 
 /* For takeover_restore. */
 union handover_record {

@@ -10,6 +10,7 @@
 #include "broker.h"
 #include "claim.h"
 #include "cleanup.h"
+#include "clock.h"
 #include "flight.h"
 #include "handover.h"
 #include "listener.h"
@@ -24,9 +25,9 @@ struct restoring {
     struct inherited *inherited; /* the ledger, and the descriptors of its buffers */
     char (*names)[STORED_NAME_SIZE];
     size_t count, room;
-    int memfd;                   /* of the buffer whose record comes next */
+    int memfd;                     /* of the buffer whose record comes next */
     struct held_buffers unclaimed; /* volatile buffers; those that no name and no peer holds at the end go */
-    struct peer *peer;           /* the last one */
+    struct peer *peer;             /* the last one */
     size_t peers;
 };
 
@@ -34,6 +35,15 @@ static int fail(const char *what, const char *why)
 {
     log_line(LOG_ERR, "cannot take over: %s: %s", what, why);
     return -EPROTO;
+}
+
+/* A trial is to find it out. But where there is no way back, all but this one thing goes on. */
+static int fail_to_restore(const struct restoring *restoring, const char *what, const char *why)
+{
+    if (restoring->broker->is_trial)
+        return fail(what, why);
+    log_line(LOG_ERR, "lost when the broker was executed anew: %s: %s", what, why);
+    return 0;
 }
 
 /* Every descriptor of a broker is close-on-exec. One that is not there is an error of who handed it over. */
@@ -84,11 +94,24 @@ static bool has_gone(const struct restoring *restoring, uint64_t id)
 static int restore_volatile(struct restoring *restoring, const struct ledger_buffer *record)
 {
     struct buffer *buffer;
-    const char *why =
-        restore_buffer(restoring->broker, record, 0, &restoring->memfd, &restoring->unclaimed, &buffer);
+    const char *why = restore_buffer(restoring->broker, record, 0, &restoring->memfd, &restoring->unclaimed, &buffer);
 
     close_quietly(take_fd(&restoring->memfd));
-    return why ? fail("a buffer", why) : 0;
+    return why ? fail_to_restore(restoring, "a buffer", why) : 0;
+}
+
+static int restore_name_of(const struct restoring *restoring, const struct ledger_name *record)
+{
+    const char *why = has_gone(restoring, record->buffer) ? NULL : restore_name(restoring->broker, record, 0);
+    return why ? fail_to_restore(restoring, "a name", why) : 0;
+}
+
+/* It may expire just now. */
+static int restore_token_of(const struct restoring *restoring, const struct ledger_token *record)
+{
+    const char *why = has_gone(restoring, record->buffer) ? NULL : restore_token(restoring->broker, record, 0);
+    bool has_expired = record->deadline_ns && record->deadline_ns <= clock_monotonic_ns();
+    return why && !has_expired ? fail_to_restore(restoring, "a token", why) : 0;
 }
 
 static int restore_peer_of(struct restoring *restoring, const struct handover_peer *record)
@@ -100,7 +123,7 @@ static int restore_peer_of(struct restoring *restoring, const struct handover_pe
 
     restoring->peer = peer;
     if (!peer)
-        return fail("a connection", strerror(r < 0 ? -r : errno));
+        return fail_to_restore(restoring, "a connection", strerror(r < 0 ? -r : errno));
     peer->greeted = record->flags & HANDOVER_GREETED;
     peer->ending = record->flags & HANDOVER_ENDING;
     peer->full = record->flags & HANDOVER_FULL;
@@ -139,7 +162,7 @@ static int restore_held(struct restoring *restoring, const struct handover_held 
     if (!buffer)
         return 0;
     if (!buffer->is_held)
-        return fail("a buffer of a connection", "it has a name");
+        return fail_to_restore(restoring, "that a connection holds a buffer", "the buffer has a name");
     LIST_REMOVE(buffer, held);
     LIST_INSERT_HEAD(&restoring->peer->held, buffer, held);
     return 0;
@@ -160,23 +183,24 @@ static int restore_reply(struct restoring *restoring, const struct handover_repl
     if (r == 0)
         r = peer_restore_reply(restoring->peer, (const uint8_t *)record->message.data, record->message.length,
                                &shipment);
-    return r < 0 ? fail("a reply", strerror(-r)) : 0;
+    return r < 0 ? fail_to_restore(restoring, "a reply", strerror(-r)) : 0;
 }
 
 static int restore_claim(struct restoring *restoring, const struct handover_claim *record)
 {
     struct broker *broker = restoring->broker;
     struct buffer *buffer = find_buffer(restoring, record->id);
-    struct name *name =
-        record->name.length ? registry_find(&broker->registry, record->name_owner, record->name) : NULL;
+    struct name *name = record->name.length ? registry_find(&broker->registry, record->name_owner, record->name) : NULL;
 
     if (!buffer || buffer->claim || (name && name->buffer != buffer))
         return 0;
     struct claim *claim = claim_make(restoring->peer, buffer, name, record->owner);
     if (!claim)
-        return fail("a claim", strerror(ENOMEM));
+        return fail_to_restore(restoring, "a claim", strerror(ENOMEM));
     claim->by_name = record->by_name;
     claim->sent = record->sent;
+    if (record->suspended)
+        claims_suspend(restoring->peer);
     return 0;
 }
 
@@ -194,7 +218,7 @@ static int restore_closing(struct restoring *restoring, const struct handover_de
 static int restore_of_peer(struct restoring *restoring, enum handover_kind kind, const union handover_record *record)
 {
     if (!restoring->peer)
-        return fail("a record", "it belongs to no connection");
+        return fail_to_restore(restoring, "a record", "its connection is missing");
     if (kind == HANDOVER_HELD)
         return restore_held(restoring, &record->held);
     if (kind == HANDOVER_REPLY)
@@ -204,8 +228,6 @@ static int restore_of_peer(struct restoring *restoring, enum handover_kind kind,
 
 static int restore_record(struct restoring *restoring, enum handover_kind kind, const union handover_record *record)
 {
-    const char *why = NULL;
-
     switch (kind) {
     case HANDOVER_LISTENER:
         own(record->listener.lock);
@@ -220,13 +242,9 @@ static int restore_record(struct restoring *restoring, enum handover_kind kind, 
     case HANDOVER_BUFFER:
         return restore_volatile(restoring, &record->buffer);
     case HANDOVER_NAME:
-        if (!has_gone(restoring, record->name.buffer))
-            why = restore_name(restoring->broker, &record->name, 0);
-        return why ? fail("a name", why) : 0;
+        return restore_name_of(restoring, &record->name);
     case HANDOVER_TOKEN:
-        if (!has_gone(restoring, record->token.buffer))
-            why = restore_token(restoring->broker, &record->token, 0);
-        return why ? fail("a token", why) : 0;
+        return restore_token_of(restoring, &record->token);
     case HANDOVER_PEER:
         return restore_peer_of(restoring, &record->peer);
     case HANDOVER_HELD:
@@ -235,9 +253,13 @@ static int restore_record(struct restoring *restoring, enum handover_kind kind, 
         return restore_of_peer(restoring, kind, record);
     case HANDOVER_CLOSING:
         return restore_closing(restoring, &record->descriptor);
-    default:
-        return fail("a record", "it cannot be read");
+    case HANDOVER_NONE:
+    case HANDOVER_HEADER:
+    case HANDOVER_END:
+    case HANDOVER_KINDS:
+        break;
     }
+    return fail("a record", "it cannot be read");
 }
 
 /* Twice through the records: first for what is in the ledger, to which those of the second time refer. */
@@ -273,8 +295,8 @@ static void go_on(struct restoring *restoring)
 
     while ((buffer = LIST_FIRST(&restoring->unclaimed)))
         buffer_unhold(&restoring->broker->buffers, buffer);
-    LIST_FOREACH (peer, &restoring->broker->peers, link)
-        peer_go_on(peer);
+    LIST_FOREACH(peer, &restoring->broker->peers, link)
+    peer_go_on(peer);
 }
 
 int takeover_restore(struct takeover *takeover, struct broker *broker)

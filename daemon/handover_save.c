@@ -43,15 +43,16 @@ static void save_buffer(struct handover *handover, const struct buffer *buffer)
             handover->error = r;
         handover_add(handover, HANDOVER_BUFFER, &record);
     }
-    LIST_FOREACH (name, &buffer->names, of_buffer) {
+    LIST_FOREACH(name, &buffer->names, of_buffer)
+    {
         if (name->slot)
             continue;
         name_to_ledger(name, &name_record);
         handover_add(handover, HANDOVER_NAME, &name_record);
     }
-    LIST_FOREACH (token, &buffer->tokens, of_buffer)
-        if (!token->slot)
-            save_token(handover, token);
+    LIST_FOREACH(token, &buffer->tokens, of_buffer)
+    if (!token->slot)
+        save_token(handover, token);
 }
 
 /* A request that waits, or that a worker is busy for, is served as if it had just come. */
@@ -99,7 +100,12 @@ static void save_reply(struct handover *handover, const struct parcel *parcel)
 static void save_claim(struct handover *handover, const struct claim *claim)
 {
     struct handover_claim record = {
-        .id = claim->buffer->id, .owner = claim->owner, .by_name = claim->by_name, .sent = claim->sent};
+        .id = claim->buffer->id,
+        .owner = claim->owner,
+        .by_name = claim->by_name,
+        .sent = claim->sent,
+        .suspended = claim->is_suspended,
+    };
 
     if (claim->name) {
         record.name_owner = claim->name->owner;
@@ -127,12 +133,12 @@ static void save_peer(struct handover *handover, const struct peer *peer)
                      .pidfd = peer->who.pidfd,
                      .message = unserved(peer),
                  });
-    LIST_FOREACH (buffer, &peer->held, held)
-        handover_add(handover, HANDOVER_HELD, &(struct handover_held){buffer->id});
-    STAILQ_FOREACH (parcel, &peer->outbox, link)
-        save_reply(handover, parcel);
-    LIST_FOREACH (claim, &peer->claims, of_peer)
-        save_claim(handover, claim);
+    LIST_FOREACH(buffer, &peer->held, held)
+    handover_add(handover, HANDOVER_HELD, &(struct handover_held){buffer->id});
+    STAILQ_FOREACH(parcel, &peer->outbox, link)
+    save_reply(handover, parcel);
+    LIST_FOREACH(claim, &peer->claims, of_peer)
+    save_claim(handover, claim);
 }
 
 static void save_closing(int fd, void *userdata)
@@ -156,8 +162,8 @@ int handover_save(struct broker *broker, const char *program, uint64_t stopped_n
     save_descriptor(handover, HANDOVER_LEDGER, ledger_fd(broker->ledger), 0);
     for (struct buffer *buffer = buffers_first(&broker->buffers); buffer; buffer = buffers_next(buffer))
         save_buffer(handover, buffer);
-    LIST_FOREACH (peer, &broker->peers, link)
-        save_peer(handover, peer);
+    LIST_FOREACH(peer, &broker->peers, link)
+    save_peer(handover, peer);
     reaper_each_pending(&broker->reaper, save_closing, handover);
     return handover_finish(handover);
 }

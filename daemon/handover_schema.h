@@ -50,13 +50,13 @@
     F(S, U64, pidfd, ANY64, SEALBUF_ERR_MALFORMED)                                                                     \
     F(S, TEXT, message, SEALBUF_MAX_MESSAGE, SEALBUF_ERR_MALFORMED)
 
-#define HANDOVER_GREETED       0x01u
-#define HANDOVER_ENDING        0x02u
-#define HANDOVER_FULL          0x04u
-#define HANDOVER_RESET         0x08u
-#define HANDOVER_CHARGED       0x10u
-#define HANDOVER_PIDFD_KNOWN   0x20u
-#define HANDOVER_ASKED_REEXEC  0x40u
+#define HANDOVER_GREETED      0x01u
+#define HANDOVER_ENDING       0x02u
+#define HANDOVER_FULL         0x04u
+#define HANDOVER_RESET        0x08u
+#define HANDOVER_CHARGED      0x10u
+#define HANDOVER_PIDFD_KNOWN  0x20u
+#define HANDOVER_ASKED_REEXEC 0x40u
 
 /* A buffer that the peer holds. */
 #define HANDOVER_HELD_FIELDS(F, S) F(S, U64, id, ANY64, SEALBUF_ERR_MALFORMED)
@@ -72,6 +72,7 @@
     F(S, U32, owner, ANY32, SEALBUF_ERR_MALFORMED)                                                                     \
     F(S, U32, by_name, 1, SEALBUF_ERR_MALFORMED)                                                                       \
     F(S, U32, sent, 1, SEALBUF_ERR_MALFORMED)                                                                          \
+    F(S, U32, suspended, 1, SEALBUF_ERR_MALFORMED)                                                                     \
     F(S, U32, name_owner, ANY32, SEALBUF_ERR_MALFORMED)                                                                \
     F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_MALFORMED)
 

@@ -562,13 +562,12 @@ struct peer *peer_restore(struct broker *broker, int *socket)
 {
     struct credentials who;
 
+    errno = ENOMEM;
     int r = credentials_of_peer(*socket, &who);
-    if (r == 0)
-        r = quota_restore(&broker->quota, who.uid, RESOURCE_CONNECTIONS, 1);
-    if (r < 0) {
+    if (r < 0)
         errno = -r;
+    if (r < 0 || quota_restore(&broker->quota, who.uid, RESOURCE_CONNECTIONS, 1))
         return NULL;
-    }
     struct peer *peer = new_peer(broker, &who);
     if (peer)
         take_fd(socket);

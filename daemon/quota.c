@@ -2,7 +2,6 @@
 #include "quota.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <stdlib.h>
 
 #include "sealbuf-protocol.h"
@@ -156,15 +155,6 @@ void quota_add(struct quota *quota, uid_t uid, enum resource resource, uint64_t 
 
     assert(account);
     account_add(quota, account, resource, amount);
-}
-
-int quota_restore(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount)
-{
-    struct account *account = amount ? find_or_open(quota, uid) : NULL;
-
-    if (account)
-        account_add(quota, account, resource, amount);
-    return account || !amount ? 0 : -ENOMEM;
 }
 
 void quota_release(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount)

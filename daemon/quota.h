@@ -57,8 +57,6 @@ int quota_charge(struct quota *quota, uid_t uid, enum resource resource, uint64_
 int quota_restore(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount);
 /* The same for who holds something already, and whom no limit stops (flight.h has its own). */
 void quota_add(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount);
-/* What was held before the broker's program was another one: no limit stops it. 0 or -ENOMEM. */
-int quota_restore(struct quota *quota, uid_t uid, enum resource resource, uint64_t amount);
 /* Both for an account at hand, which something else keeps open. */
 void account_add(struct quota *quota, struct account *account, enum resource resource, uint64_t amount);
 void account_release(struct quota *quota, struct account *account, enum resource resource, uint64_t amount);

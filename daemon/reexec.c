@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "broker.h"
+#include "claim.h"
 #include "cleanup.h"
 #include "clock.h"
 #include "handover.h"
@@ -26,10 +27,10 @@
 #include "trial.h"
 
 /* For how long to wait until descriptors and workers are at rest, and for a trial. */
-#define REST_NS        10000000000u
-#define TRIAL_SECONDS  20
-#define LOOK_AGAIN_US  2000
-#define SENTENCE_SIZE  512
+#define REST_NS       10000000000u
+#define TRIAL_SECONDS 20
+#define LOOK_AGAIN_US 2000
+#define SENTENCE_SIZE 512
 
 struct reexec {
     struct broker *broker;
@@ -147,10 +148,11 @@ static bool has_foreign(const struct reexec *reexec)
 
 static void fail_for_foreign(struct reexec *reexec)
 {
-    fail(reexec,
-         "%llu descriptors that clients have sent and that are no memfds could not be closed; end those clients, or see "
-         "what is wrong with the file system behind them (FUSE?), and try again, or restart the broker",
-         (unsigned long long)reexec->broker->quota.held[RESOURCE_FOREIGN]);
+    fail(
+        reexec,
+        "%llu descriptors that clients have sent and that are no memfds could not be closed; end those clients, or see "
+        "what is wrong with the file system behind them (FUSE?), and try again, or restart the broker",
+        (unsigned long long)reexec->broker->quota.held[RESOURCE_FOREIGN]);
 }
 
 static void on_trial_ended(evutil_socket_t fd, short what, void *argument);
@@ -193,6 +195,18 @@ static void on_trial_ended(evutil_socket_t fd, short what, void *argument)
     look_again(reexec);
 }
 
+/* What the ledger tells of as good as gone is to be found again by who takes over, and told of so by him. */
+static void show_claims(struct broker *broker, bool show)
+{
+    struct peer *peer;
+
+    LIST_FOREACH(peer, &broker->peers, link)
+    if (show)
+        claims_resume(peer);
+    else
+        claims_suspend(peer);
+}
+
 /* Does not return where it works. */
 static int execute(struct reexec *reexec)
 {
@@ -208,7 +222,9 @@ static int execute(struct reexec *reexec)
     if (r == 0) {
         reexec_block_signals(true);
         trial_pass_on(&handover, true);
+        show_claims(broker, true);
         r = trial_execute(reexec->opened, reexec->argv, environment);
+        show_claims(broker, false);
         trial_pass_on(&handover, false);
         reexec_block_signals(false);
     }

@@ -25,7 +25,8 @@ struct takeover;
 struct reexec *reexec_new(struct broker *broker, char **argv, const struct takeover *takeover);
 void reexec_free(struct reexec *reexec);
 
-/* -EALREADY: it is under way; else it begins, and reexec_is_under_way until it has failed: if it has not, it is over. */
+/* -EALREADY: it is under way; else it begins, and reexec_is_under_way until it has failed: if it has not, it is over.
+ */
 int reexec_start(struct reexec *reexec);
 bool reexec_is_under_way(const struct reexec *reexec);
 /* Why the last one failed: a sentence. */

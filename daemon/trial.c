@@ -59,9 +59,13 @@ static char *number_entry(const char *name, int number)
     return asprintf(&entry, "%s=%d", name, number) < 0 ? NULL : entry;
 }
 
-/* The first two are owned; all others belong to somebody else. */
+/*
+ * The first two are owned; all others belong to somebody else. An old program that knows nothing of handovers must not
+ * take itself for a broker of its own, which might take the address away: it meets a LISTEN_FDS that is no number.
+ */
 char **trial_environment(int handover, int report, char *listen_pid)
 {
+    static char listen_fds[] = "LISTEN_FDS=handover";
     bool on_trial = report >= 0;
     size_t count = 0, n = 2;
 
@@ -81,7 +85,7 @@ char **trial_environment(int handover, int report, char *listen_pid)
             made[n++] = environ[i];
     if (listen_pid) {
         made[n++] = listen_pid;
-        made[n++] = "LISTEN_FDS=handover";
+        made[n++] = listen_fds;
     }
     return made;
 }
@@ -155,7 +159,8 @@ static int start(struct trial *trial, struct child *child)
 
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
-    trial->pid = clone(run, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, child, &trial->pidfd);
+    trial->pid =
+        clone(run, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, child, &trial->pidfd);
     int r = trial->pid < 0 ? -errno : child->error;
     sigprocmask(SIG_SETMASK, &before, NULL);
     if (r == 0 && trial->pidfd < 0)

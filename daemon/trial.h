@@ -7,6 +7,7 @@
 #define DAEMON_TRIAL_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define TRIAL_CAUSE 160
@@ -32,7 +33,8 @@ void trial_end(struct trial *trial);
 void trial_pass_on(const struct handover *handover, bool inherit);
 /*
  * The environment of such a program: ours, but for what the service manager said to us alone. `report`: where a trial
- * tells that it has worked, else -1; `listen_pid` is then for a program that knows nothing of handovers. NULL: no memory.
+ * tells that it has worked, else -1; `listen_pid` is then for a program that knows nothing of handovers. NULL: no
+ * memory.
  */
 char **trial_environment(int handover, int report, char *listen_pid);
 void trial_environment_free(char **environment);

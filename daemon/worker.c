@@ -189,8 +189,8 @@ void workers_each_waiting(struct workers *workers, void (*look)(const struct job
     const struct job *job;
 
     pthread_mutex_lock(&workers->lock);
-    STAILQ_FOREACH (job, &workers->waiting, link)
-        look(job, userdata);
+    STAILQ_FOREACH(job, &workers->waiting, link)
+    look(job, userdata);
     pthread_mutex_unlock(&workers->lock);
 }
 

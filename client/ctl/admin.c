@@ -14,8 +14,8 @@
 static int print(const struct options *options, const struct sealbuf_stats *stats)
 {
     if (options->json)
-        return output_json(stdout, json_pack("{s:o, s:I}", "version", output_text(stats->version), "pid",
-                                             (json_int_t)stats->pid));
+        return output_json(
+            stdout, json_pack("{s:o, s:I}", "version", output_text(stats->version), "pid", (json_int_t)stats->pid));
     if (printf("sealbufd %s goes on as process %" PRIu32 "\n", stats->version, stats->pid) < 0)
         return report_output(errno);
     return 0;
