@@ -28,7 +28,7 @@
 
 /* For how long to wait until descriptors and workers are at rest, and for a trial. */
 #define REST_NS       10000000000u
-#define TRIAL_SECONDS 20
+#define TRIAL_SECONDS 10
 #define LOOK_AGAIN_US 2000
 #define SENTENCE_SIZE 512
 
