@@ -87,6 +87,7 @@ static void fill_stats(struct sealbuf_stats *stats, const struct stats_reply *sa
     COPY(connections), COPY(connections_limit), COPY(buffer_size_limit), COPY(jobs), COPY(queued_descriptors);
     COPY(uid_buffers), COPY(uid_buffers_limit), COPY(uid_bytes), COPY(uid_bytes_limit);
     COPY(uid_names), COPY(uid_names_limit), COPY(uid_connections), COPY(uid_connections_limit);
+    COPY(stored), COPY(stored_limit), COPY(uid_stored), COPY(uid_stored_limit);
 #undef COPY
     snprintf(stats->version, sizeof(stats->version), "%s", said->version.data);
 }

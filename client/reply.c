@@ -238,7 +238,8 @@ static int parse_account(struct reader *reader, struct reply_record *record)
                                                HELD(requests),
                                                HELD(replies),
                                                HELD(queued_descriptors),
-                                               HELD(in_flight)};
+                                               HELD(in_flight),
+                                               HELD(stored)};
 #undef HELD
     return 0;
 }

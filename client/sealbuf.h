@@ -426,6 +426,7 @@ struct sealbuf_stats {
     uint64_t uid_buffers, uid_buffers_limit, uid_bytes, uid_bytes_limit;
     uint64_t uid_names, uid_names_limit, uid_connections, uid_connections_limit;
     char version[64];
+    uint64_t stored, stored_limit, uid_stored, uid_stored_limit; /* buffers in the service manager's store */
 };
 /* The broker's figures, and those of one's own uid. Set stats->struct_size first. What all uids together have and did
    is 0 for who is no administrator. */
@@ -442,6 +443,7 @@ struct sealbuf_account {
     uint64_t requests, requests_limit, replies, replies_limit; /* that wait */
     uint64_t queued_descriptors, queued_descriptors_limit;     /* kept for replies that wait, and for workers */
     uint64_t in_flight, in_flight_limit;                       /* descriptors that were sent and not yet received */
+    uint64_t stored, stored_limit;                             /* buffers in the service manager's store */
 };
 
 struct sealbuf_accounts_options {

@@ -31,6 +31,7 @@ static int add(struct request *request, const struct quota *quota, const struct 
     FILL(replies, RESOURCE_REPLIES)
     FILL(queued_descriptors, RESOURCE_QUEUED)
     FILL(in_flight, RESOURCE_IN_FLIGHT)
+    FILL(stored, RESOURCE_STORED)
     int r = record_encode(&account_record_schema, &request->reply, out);
     request->replies += r == 0;
     return r;

@@ -15,6 +15,7 @@
 #include "reaper.h"
 #include "registry.h"
 #include "restore.h"
+#include "store.h"
 #include "token.h"
 #include "turn.h"
 #include "worker.h"
@@ -25,6 +26,7 @@ struct idle;
 struct listener;
 struct peer;
 struct reexec;
+struct status;
 
 struct broker {
     struct config *config;                   /* SIGHUP changes what is in it: reload.h */
@@ -35,13 +37,15 @@ struct broker {
     struct registry registry;
     struct tokens tokens;
     struct reaper reaper;
+    struct store store;
     struct turns turns;
     struct workers *workers;
     struct memfd_devices devices;
     uint32_t birth_seals; /* that the kernel gives a memfd unasked: EXEC, where it has it */
     int own_descriptors;  /* /proc/self/fd, for memfd_reopen_at; -1 where there is no /proc */
     struct listener *listeners;
-    struct idle *idle; /* NULL: it never leaves by itself */
+    struct idle *idle;     /* NULL: it never leaves by itself */
+    struct status *status; /* NULL: nobody wants to know */
     struct reexec *reexec;
     LIST_HEAD(peers, peer) peers;
     TAILQ_HEAD(flying_peers, peer) in_flight; /* those with descriptors in flight, sent to longest ago first */

@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "ledger.h"
 #include "seals.h"
+#include "store.h"
 #include "token.h"
 
 static int compare_ids(const struct buffer *a, const struct buffer *b)
@@ -20,9 +21,9 @@ static int compare_ids(const struct buffer *a, const struct buffer *b)
 
 TREE_GENERATE(buffer_tree, buffer, by_id, compare_ids)
 
-void buffers_init(struct buffers *buffers, struct quota *quota, struct reaper *reaper)
+void buffers_init(struct buffers *buffers, struct quota *quota, struct reaper *reaper, struct store *store)
 {
-    *buffers = (struct buffers){.quota = quota, .reaper = reaper};
+    *buffers = (struct buffers){.quota = quota, .reaper = reaper, .store = store};
     RB_INIT(&buffers->by_id);
 }
 
@@ -149,6 +150,8 @@ void buffer_drop_if_unheld(struct buffers *buffers, struct buffer *buffer)
     RB_REMOVE(buffer_tree, &buffers->by_id, buffer);
     release(buffers, buffer->owner, buffer->charged,
             (uint64_t)buffer->label_length + buffer->metadata_length + buffer->security_length);
+    if (buffer->is_stored)
+        store_remove(buffers->store, buffer);
     buffer->is_gone = true;
     if (buffer->pins)
         buffers->reaper->pending++;

@@ -19,9 +19,11 @@
 #include "tree.h"
 
 struct claim;
+struct keep;
 struct ledger;
 struct ledger_buffer;
 struct name;
+struct store;
 struct token;
 
 struct buffer {
@@ -31,6 +33,7 @@ struct buffer {
     LIST_HEAD(tokens_of, token) tokens;
     uint16_t name_count, token_count;
     unsigned pins;       /* paused requests that will send its descriptor */
+    struct keep *keep;   /* it is on its way into the store */
     struct claim *claim; /* somebody is taking it: it is there for nobody else */
     uint64_t id;
     uint64_t charged; /* bytes */
@@ -46,7 +49,7 @@ struct buffer {
     uint8_t security_length;
     bool is_final; /* what was charged is the size, and no seal lets it change */
     bool is_held;
-    bool is_stored; /* the service manager has its descriptor: it survives the broker with its names */
+    bool is_stored; /* the service manager keeps it, and it is charged for that */
     uint32_t slot;  /* in the ledger, from when it gets a name that is to survive; 0: none */
     bool is_gone;   /* but for its descriptor, which waits for the pins */
     char strings[]; /* label, then metadata, then the creator's security label */
@@ -67,6 +70,7 @@ struct buffers {
     struct ledger *ledger; /* set once there is one */
     struct quota *quota;
     struct reaper *reaper;
+    struct store *store;
 };
 
 struct buffer_spec {
@@ -81,7 +85,7 @@ struct buffer_spec {
     struct span label, metadata, creator_security;
 };
 
-void buffers_init(struct buffers *buffers, struct quota *quota, struct reaper *reaper);
+void buffers_init(struct buffers *buffers, struct quota *quota, struct reaper *reaper, struct store *store);
 
 /*
  * Enters a buffer, charged to its owner and held by `holder`. Takes *fd on success only. 0, SEALBUF_ERR_LIMIT with

@@ -151,8 +151,9 @@ static void end_all(struct peer *peer, bool read)
         if (read && claim->sent) {
             carry_out(claim);
         } else {
-            log_client(LOG_INFO, &peer->who, "did not read the buffer that it was to take: buffer %llu is back",
-                       (unsigned long long)claim->buffer->id);
+            log_about(LOG_INFO, &(struct log_subject){.client = &peer->who, .id = claim->buffer->id},
+                      "did not read the buffer that it was to take: buffer %llu is back",
+                      (unsigned long long)claim->buffer->id);
             claim_undo(claim);
         }
     }

@@ -10,6 +10,7 @@
 #include "config_places.h"
 #include "draft.h"
 #include "log.h"
+#include "message_id.h"
 
 void config_init(struct config *config)
 {
@@ -43,6 +44,6 @@ int config_load(struct draft *draft, const struct command_line *line)
         return r;
     r = limits_settle(&draft->config.limits, cause, sizeof(cause));
     if (r < 0)
-        log_line(LOG_ERR, "%s", cause);
+        log_about(LOG_ERR, &(struct log_subject){.message_id = MESSAGE_ID_CONFIG_REFUSED}, "%s", cause);
     return r;
 }

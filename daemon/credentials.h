@@ -17,6 +17,8 @@
 
 /* Of a security label, with its NUL; longer ones are cut. */
 #define SECURITY_SIZE 250
+/* Of the name of a socket to listen on, with its NUL; longer ones are cut. */
+#define DOOR_SIZE 32
 
 struct credentials {
     uid_t uid;
@@ -31,6 +33,7 @@ struct credentials {
     char *security; /* NULL: not asked yet */
     uint64_t pidfd;
     bool pidfd_known;
+    char door[DOOR_SIZE]; /* the socket by which it came, where the service manager gave that a name: for the log */
 };
 
 /* Finds out, once and before any peer comes, which ids this user namespace does not have. */

@@ -18,6 +18,7 @@
 #include "request.h"
 #include "sealing.h"
 #include "serve.h"
+#include "storing.h"
 #include "text.h"
 #include "token.h"
 
@@ -37,6 +38,7 @@ static const struct handler {
     int (*whole)(struct request *);
     bool ships;          /* a descriptor for each record, which must be allowed to fly */
     bool seals;          /* what a worker does first */
+    bool stores;         /* what is to be in the store first */
     bool is_for_unknown; /* also for peers whose uid is not known here */
 } handlers[] = {
     [SEALBUF_OP_HELLO] = {.record = serve_hello},
@@ -44,7 +46,7 @@ static const struct handler {
     [SEALBUF_OP_CREATE] = {.record = serve_create, .ships = true},
     [SEALBUF_OP_SEAL] = {.record = serve_seal, .seals = true},
     [SEALBUF_OP_ADOPT] = {.record = serve_adopt},
-    [SEALBUF_OP_PUBLISH] = {.record = serve_publish, .seals = true},
+    [SEALBUF_OP_PUBLISH] = {.record = serve_publish, .seals = true, .stores = true},
     [SEALBUF_OP_GET] = {.record = serve_get, .ships = true, .is_for_unknown = true},
     [SEALBUF_OP_REMOVE] = {.record = serve_remove},
     [SEALBUF_OP_STAT] = {.record = serve_stat, .is_for_unknown = true},
@@ -225,6 +227,7 @@ static bool pause_request(struct request *request)
     request->peer->paused = request->paused;
     request->shipment.count = request->pinned = 0; /* it has moved */
     request->sealed = request->to_seal = NULL;
+    request->stored = request->to_store = NULL;
     return true;
 }
 
@@ -275,7 +278,7 @@ static bool close_shipment(struct request *request)
     return true;
 }
 
-/* Refuses what could neither be served nor wait: r as of sealing_start and aside_put. */
+/* Refuses what could neither be served nor wait: r as of sealing_start, storing_start and aside_put. */
 static enum verdict refuse_waiting(struct request *request, int r, const struct limit_met *met)
 {
     int error = SEALBUF_ERR_TABLE_FULL;
@@ -319,12 +322,44 @@ static bool have_sealed(struct request *request, enum verdict *verdict)
     }
 }
 
+static bool needs_storing(const struct request *request)
+{
+    return handler_of(request)->stores && !request->stored && !request->looked_for_store;
+}
+
+/* The same for the store. */
+static bool have_stored(struct request *request, enum verdict *verdict)
+{
+    struct limit_met met;
+    int error;
+
+    *verdict = GO_ON;
+    for (;;) {
+        switch (storing_start(request, &met, &error)) {
+        case STORING_NOT_NEEDED:
+            return true;
+        case STORING_STARTED:
+            request->done = true; /* it will be read again */
+            return false;
+        case STORING_PAUSED:
+            if (pause_request(request))
+                return false;
+            break;
+        case STORING_FAILED:
+            *verdict = refuse_waiting(request, error, &met);
+            return false;
+        }
+    }
+}
+
 /* All is known to be well-formed. */
 static enum verdict serve(struct request *request)
 {
     enum verdict verdict = GO_ON;
 
     if (needs_sealing(request) && !have_sealed(request, &verdict))
+        return verdict;
+    if (needs_storing(request) && !have_stored(request, &verdict))
         return verdict;
     if (!request->sent) {
         int r = make_reply(request);
@@ -343,6 +378,7 @@ static enum verdict serve(struct request *request)
         return GO_ON;
     shipment_cut(&request->shipment, 0);
     sealing_free(take_pointer(request->sealed));
+    storing_free(take_pointer(request->stored));
     flight_unreserve(request->peer);
     request->done = true;
     return verdict;
@@ -387,6 +423,8 @@ static void request_init(struct request *request, struct peer *peer, const uint8
     request->index = 0;
     request->sealed = request->to_seal = NULL;
     request->looked_through = false;
+    request->stored = request->to_store = NULL;
+    request->looked_for_store = false;
     request->aside = NULL;
     request->paused = NULL;
     request->pinned = 0;
@@ -529,6 +567,19 @@ enum verdict dispatch_sealed(struct peer *peer, struct seal_job *job)
 
     read_again(&request, peer, message, length);
     request.sealed = job;
+    return serve(&request);
+}
+
+enum verdict dispatch_stored(struct peer *peer, struct store_job *job)
+{
+    struct request request;
+    size_t length;
+    const uint8_t *message = storing_message(job, &length);
+
+    read_again(&request, peer, message, length);
+    request.looked_through = true;
+    request.sealed = storing_take_sealed(job);
+    request.stored = job;
     return serve(&request);
 }
 

@@ -13,6 +13,7 @@
 struct aside;
 struct paused;
 struct seal_job;
+struct store_job;
 
 /* Serves a message. Descriptors that it has no use for stay in the list, for the caller to close. */
 enum verdict dispatch(struct peer *peer, const uint8_t *message, size_t length, struct descriptors *descriptors);
@@ -21,11 +22,14 @@ enum verdict dispatch(struct peer *peer, const uint8_t *message, size_t length, 
 enum verdict dispatch_without_descriptors(struct peer *peer, const uint8_t *message, size_t length);
 
 /*
- * All of these may leave the request with the peer, to go on later: in its `job`, `aside` or `paused`.
+ * All of these may leave the request with the peer, to go on later: in its `job`, `storing`, `aside` or `paused`.
  */
 
 /* Goes on with a message for which a worker has added seals, or tried to. Takes the job. */
 enum verdict dispatch_sealed(struct peer *peer, struct seal_job *job);
+
+/* Goes on with a message whose buffers are stored now, or could not be. Takes the job. */
+enum verdict dispatch_stored(struct peer *peer, struct store_job *job);
 
 /* Goes on with a request that was put aside. */
 enum verdict dispatch_again(struct peer *peer, const struct aside *aside);

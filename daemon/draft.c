@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "log.h"
+#include "message_id.h"
 #include "settings.h"
 #include "values.h"
 
@@ -34,6 +35,7 @@ void draft_free(struct draft *draft)
 
 void draft_complain(struct draft *draft, struct origin at, const char *format, ...)
 {
+    const struct log_subject refused = {.message_id = MESSAGE_ID_CONFIG_REFUSED};
     char text[1024];
     va_list arguments;
 
@@ -41,9 +43,9 @@ void draft_complain(struct draft *draft, struct origin at, const char *format, .
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
     if (at.line)
-        log_line(LOG_ERR, "%s:%u: %s", at.file, at.line, text);
+        log_about(LOG_ERR, &refused, "%s:%u: %s", at.file, at.line, text);
     else
-        log_line(LOG_ERR, "%s: %s", at.file, text);
+        log_about(LOG_ERR, &refused, "%s: %s", at.file, text);
     draft->errors++;
 }
 

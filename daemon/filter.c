@@ -29,6 +29,8 @@ static const char *const allowed[] = {
     /* clients, the service manager, the journal */
     "accept4", "connect", "getpeername", "getsockname", "getsockopt", "recvfrom", "recvmsg", "sendmsg", "sendto",
     "setsockopt", "shutdown",
+    /* its store */
+    "pipe2",
     /* buffers */
     "fallocate", "fchmod", "ftruncate", "ftruncate64", "memfd_create",
     /* the loop and its clock */

@@ -32,6 +32,7 @@ enum handover_kind {
     HANDOVER_HELD, /* from here on: of the peer before */
     HANDOVER_REPLY,
     HANDOVER_CLAIM,
+    HANDOVER_REMOVAL, /* a handover_held that is to be removed from the store */
     HANDOVER_CLOSING, /* a handover_descriptor that is to be closed on a worker */
     HANDOVER_END,
     HANDOVER_KINDS

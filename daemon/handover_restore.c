@@ -18,6 +18,7 @@
 #include "peer.h"
 #include "request.h"
 #include "restore.h"
+#include "store.h"
 
 /* What is put together until all of it is there. */
 struct restoring {
@@ -251,6 +252,9 @@ static int restore_record(struct restoring *restoring, enum handover_kind kind, 
     case HANDOVER_REPLY:
     case HANDOVER_CLAIM:
         return restore_of_peer(restoring, kind, record);
+    case HANDOVER_REMOVAL:
+        store_remove_again(&restoring->broker->store, record->held.id);
+        return 0;
     case HANDOVER_CLOSING:
         return restore_closing(restoring, &record->descriptor);
     case HANDOVER_NONE:
@@ -305,7 +309,11 @@ int takeover_restore(struct takeover *takeover, struct broker *broker)
 
     LIST_INIT(&restoring.unclaimed);
     broker->started_ns = takeover->header.started_ns;
-    int r = restore_records(takeover, &restoring, true);
+    bool has_store = takeover->header.has_store && !broker->is_trial;
+    int r = store_take_over(&broker->store, broker->loop, &broker->buffers, has_store);
+    if (r < 0)
+        return fail("what waits for the service manager's store", strerror(-r));
+    r = restore_records(takeover, &restoring, true);
     if (r == 0)
         r = open_ledger(&restoring);
     if (r == 0)

@@ -12,6 +12,8 @@
 #include "peer.h"
 #include "sandbox.h"
 #include "sealing.h"
+#include "store.h"
+#include "storing.h"
 
 static void save_descriptor(struct handover *handover, enum handover_kind kind, int fd, uint64_t id)
 {
@@ -66,6 +68,8 @@ static struct span unserved(const struct peer *peer)
         length = peer->aside->length;
     } else if (peer->job) {
         message = sealing_message(peer->job, &length);
+    } else if (peer->storing) {
+        message = storing_message(peer->storing, &length);
     }
     return (struct span){(const char *)message, (uint32_t)length};
 }
@@ -146,11 +150,17 @@ static void save_closing(int fd, void *userdata)
     save_descriptor(userdata, HANDOVER_CLOSING, fd, 0);
 }
 
+static void save_removal(uint64_t id, void *userdata)
+{
+    handover_add(userdata, HANDOVER_REMOVAL, &(struct handover_held){id});
+}
+
 int handover_save(struct broker *broker, const char *program, uint64_t stopped_ns, struct handover *handover)
 {
     const struct handover_header header = {.started_ns = broker->started_ns,
                                            .stopped_ns = stopped_ns,
                                            .filtered = sandbox_is_filtered(),
+                                           .has_store = broker->store.is_there,
                                            .program = SPAN(program),
                                            .version = SPAN(PACKAGE_VERSION)};
     const struct peer *peer;
@@ -164,6 +174,7 @@ int handover_save(struct broker *broker, const char *program, uint64_t stopped_n
         save_buffer(handover, buffer);
     LIST_FOREACH(peer, &broker->peers, link)
     save_peer(handover, peer);
+    store_each_removal(&broker->store, save_removal, handover);
     reaper_each_pending(&broker->reaper, save_closing, handover);
     return handover_finish(handover);
 }

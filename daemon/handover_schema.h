@@ -22,6 +22,7 @@
     F(S, U64, started_ns, ANY64, SEALBUF_ERR_MALFORMED)                                                                \
     F(S, U64, stopped_ns, ANY64, SEALBUF_ERR_MALFORMED)                                                                \
     F(S, U32, filtered, 1, SEALBUF_ERR_MALFORMED)                                                                      \
+    F(S, U32, has_store, 1, SEALBUF_ERR_MALFORMED)                                                                     \
     F(S, TEXT, program, HANDOVER_PATH, SEALBUF_ERR_MALFORMED)                                                          \
     F(S, TEXT, version, SEALBUF_MAX_TEXT, SEALBUF_ERR_MALFORMED)
 
@@ -58,7 +59,7 @@
 #define HANDOVER_PIDFD_KNOWN  0x20u
 #define HANDOVER_ASKED_REEXEC 0x40u
 
-/* A buffer that the peer holds. */
+/* A buffer that the peer holds; or one that waits to be removed from the service manager's store. */
 #define HANDOVER_HELD_FIELDS(F, S) F(S, U64, id, ANY64, SEALBUF_ERR_MALFORMED)
 
 /* A reply in its outbox. */

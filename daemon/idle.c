@@ -8,6 +8,7 @@
 #include "broker.h"
 #include "clock.h"
 #include "log.h"
+#include "message_id.h"
 
 struct idle {
     struct broker *broker;
@@ -25,7 +26,7 @@ static void look_again(struct idle *idle, uint64_t after_ms)
 static bool is_idle(const struct broker *broker)
 {
     return broker->quota.held[RESOURCE_CONNECTIONS] == 0 && broker->quota.held[RESOURCE_BUFFERS] == 0 &&
-           workers_pending(broker->workers) == 0 && broker->reaper.pending == 0;
+           workers_pending(broker->workers) == 0 && store_pending(&broker->store) == 0 && broker->reaper.pending == 0;
 }
 
 /*
@@ -43,7 +44,8 @@ static void on_look(evutil_socket_t fd, short what, void *argument)
         idle->since_ns = now;
     idle->last_requests = broker->counters->requests;
     if (now - idle->since_ns >= (limit_ms + limit_ms / 10) * 1000000) {
-        log_line(LOG_INFO, "no client and no buffer for %llu ms: leaving", (unsigned long long)limit_ms);
+        log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_STOPPING},
+                  "no client and no buffer for %llu ms: leaving", (unsigned long long)limit_ms);
         event_base_loopbreak(broker->loop);
         return;
     }

@@ -101,6 +101,32 @@ static int settle_descriptors(struct limits *limits, uint64_t table, char *cause
     return -ERANGE;
 }
 
+/* Of what the service manager keeps for the broker some is for the ledger, for canaries (store.h), and spare. */
+#define STORE_RESERVE 16
+#define STORE_OWN     2
+#define STORE_USUAL   4000
+
+/* Before systemd 254, nobody says how much that is: then what is too much is found out when it is sent. */
+static int settle_store(struct limits *limits, char *cause, size_t room)
+{
+    const char *text = getenv("FDSTORE");
+    char *end;
+    unsigned long long most = text ? strtoull(text, &end, 10) : 0;
+
+    if (!text || end == text || *end != '\0') {
+        settle(&limits->all[RESOURCE_STORED], STORE_USUAL);
+        return 0;
+    }
+    settle(&limits->all[RESOURCE_STORED], most > STORE_RESERVE ? most - STORE_RESERVE : 0);
+    if (limits->all[RESOURCE_STORED] <= most - STORE_OWN || most <= STORE_OWN)
+        return 0;
+    snprintf(cause, room,
+             "the limit stored=%llu is more than the service manager keeps for this service, which is %llu with the "
+             "broker's own; lower it, or raise FileDescriptorStoreMax=%llu",
+             (unsigned long long)limits->all[RESOURCE_STORED], most - STORE_OWN, most);
+    return -ERANGE;
+}
+
 static uint64_t greatest_uid_bytes(const struct limits *limits)
 {
     uint64_t greatest = limits->uid[RESOURCE_BYTES];
@@ -133,6 +159,9 @@ int limits_settle(struct limits *limits, char *cause, size_t room)
         return -ERANGE;
     }
     int r = settle_descriptors(limits, table, cause, room);
+    if (r < 0)
+        return r;
+    r = settle_store(limits, cause, room);
     if (r < 0)
         return r;
     settle_memory(limits);

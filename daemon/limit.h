@@ -26,7 +26,9 @@
     C(REPLIES, "replies", "replies that wait for room in a socket", "4096", "replies")                                 \
     C(QUEUED, "queued-descriptors", "descriptors kept for workers and for replies that wait",                          \
       "an eighth of the descriptors, at most 4096", "queued-descriptors")                                              \
-    C(IN_FLIGHT, "in-flight", "descriptors that were sent and not yet received", "3/4 of RLIMIT_NOFILE", "in-flight")
+    C(IN_FLIGHT, "in-flight", "descriptors that were sent and not yet received", "3/4 of RLIMIT_NOFILE", "in-flight")  \
+    C(STORED, "stored", "buffers in the service manager's store",                                                      \
+      "what the unit allows ($FDSTORE) less 16, else 4000", "stored")
 
 enum resource {
 #define COUNTED_RESOURCE(identifier, key, meaning, for_all, for_uid) RESOURCE_##identifier,

@@ -4,14 +4,17 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "address.h"
 #include "cleanup.h"
 #include "handover.h"
 #include "log.h"
+#include "message_id.h"
 #include "peer.h"
 #include "service.h"
 
@@ -26,6 +29,7 @@ struct listener {
     struct broker *broker;
     int socket;
     struct address *address; /* where it was bound; NULL where the service manager bound it */
+    char *name;              /* that the service manager gave it; else empty */
     bool paused;
     struct event readable, resume;
 };
@@ -41,9 +45,9 @@ static void resume(evutil_socket_t fd, short what, void *argument)
 static void pause_accepting(struct listener *listener, int error)
 {
     if (!listener->paused)
-        log_line(LOG_WARNING,
-                 "cannot accept connections: %s; they wait until descriptors or memory are free (see RLIMIT_NOFILE)",
-                 strerror(error));
+        log_about(LOG_WARNING, &(struct log_subject){.message_id = MESSAGE_ID_NOT_ACCEPTING},
+                  "cannot accept connections: %s; they wait until descriptors or memory are free (see RLIMIT_NOFILE)",
+                  strerror(error));
     listener->paused = true;
     event_del(&listener->readable);
     event_add(&listener->resume, &pause_time);
@@ -71,16 +75,17 @@ static void on_connection(evutil_socket_t fd, short what, void *argument)
         if (listener->paused)
             log_line(LOG_NOTICE, "accepting connections again");
         listener->paused = false;
-        peer_create(listener->broker, socket);
+        peer_create(listener->broker, socket, listener->name);
     }
 }
 
 /* Takes the socket and the address. */
-static int add_listener(struct broker *broker, int socket, struct address *address)
+static int add_listener(struct broker *broker, int socket, struct address *address, const char *name)
 {
     struct listener *listener = calloc(1, sizeof(*listener));
 
-    if (!listener) {
+    if (!listener || !(listener->name = strdup(name))) {
+        free(listener);
         close(socket);
         address_release(address);
         return -ENOMEM;
@@ -104,41 +109,66 @@ static int open_own(struct broker *broker)
     if (socket < 0)
         return socket;
     log_line(LOG_INFO, "listening on %s", address_text(address));
-    return add_listener(broker, socket, address);
+    return add_listener(broker, socket, address, "");
 }
 
-static int open_passed(struct broker *broker, int count)
+static void announce(const struct passed *passed)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t length = sizeof(address);
+
+    if (getsockname(passed->fd, (struct sockaddr *)&address, &length) < 0 || length > sizeof(address))
+        length = offsetof(struct sockaddr_un, sun_path);
+    int size = (int)(length - offsetof(struct sockaddr_un, sun_path));
+    bool abstract = size > 0 && address.sun_path[0] == '\0';
+    log_line(LOG_INFO, "listening on %s%.*s, from the service manager, named '%s'", abstract ? "@" : "",
+             abstract ? size - 1 : size, address.sun_path + abstract, passed->name);
+}
+
+static int open_passed(struct broker *broker, struct passed *passed, int count)
 {
     for (int i = 0; i < count; i++) {
-        int socket = service_passed_socket(i);
-        if (socket < 0)
-            return socket;
-        int r = add_listener(broker, socket, NULL);
+        if (!service_is_socket(&passed[i]))
+            continue;
+        int r = service_check_socket(&passed[i]);
+        if (r == 0) {
+            announce(&passed[i]);
+            r = add_listener(broker, take_fd(&passed[i].fd), NULL, passed[i].name);
+        }
         if (r < 0)
             return r;
     }
-    log_line(LOG_INFO, "listening on %d socket%s from the service manager", count, count == 1 ? "" : "s");
     return 0;
 }
 
-int listeners_open(struct broker *broker)
+static int count_sockets(const struct passed *passed, int count)
 {
-    int count = service_passed_sockets();
+    int sockets = 0;
 
-    if (count > 0 && broker->config->socket_path) {
+    for (int i = 0; i < count; i++)
+        sockets += service_is_socket(&passed[i]);
+    return sockets;
+}
+
+int listeners_open(struct broker *broker, struct passed *passed, int count)
+{
+    int sockets = count_sockets(passed, count);
+
+    if (sockets > 0 && broker->config->socket_path) {
         log_line(LOG_ERR,
-                 "the service manager passed %d sockets, and the configuration or --socket names another; use one or "
+                 "the service manager passed %d socket%s, and the configuration or --socket names another; use one or "
                  "the other",
-                 count);
+                 sockets, sockets == 1 ? "" : "s");
         return -EINVAL;
     }
-    return count > 0 ? open_passed(broker, count) : open_own(broker);
+    return sockets > 0 ? open_passed(broker, passed, count) : open_own(broker);
 }
 
 void listeners_hand_over(const struct broker *broker, struct handover *handover)
 {
     for (const struct listener *listener = broker->listeners; listener; listener = listener->next) {
-        struct handover_listener record = {.descriptor = handover_descriptor(handover, listener->socket)};
+        struct handover_listener record = {.descriptor = handover_descriptor(handover, listener->socket),
+                                           .name = SPAN(listener->name)};
         if (listener->address) {
             record.lock = handover_descriptor(handover, address_lock(listener->address));
             record.path = SPAN(address_text(listener->address));
@@ -150,10 +180,12 @@ void listeners_hand_over(const struct broker *broker, struct handover *handover)
 int listener_take_over(struct broker *broker, const struct handover_listener *record)
 {
     struct address *address = record->lock ? address_restore(record->path, (int)record->lock) : NULL;
+    CLEANUP(cleanup_free)
+    char *name = strndup(record->name.data, record->name.length);
 
-    if (record->lock && !address)
+    if (!name || (record->lock && !address))
         return -ENOMEM;
-    return add_listener(broker, (int)record->descriptor, address);
+    return add_listener(broker, (int)record->descriptor, address, name);
 }
 
 void listeners_close(struct broker *broker)
@@ -166,6 +198,7 @@ void listeners_close(struct broker *broker)
         event_del(&listener->resume);
         close(listener->socket);
         address_release(listener->address);
+        free(listener->name);
         free(listener);
     }
 }

@@ -13,9 +13,13 @@
 struct handover;
 struct handover_listener;
 struct listener;
+struct passed;
 
-/* Listens where the configuration says. 0, or a negative errno; why has been logged. */
-int listeners_open(struct broker *broker);
+/*
+ * Listens on the sockets that were passed (service.h), which it takes; where there are none, where the configuration
+ * says. What else was passed stays there. 0, or a negative errno; why has been logged.
+ */
+int listeners_open(struct broker *broker, struct passed *passed, int count);
 /* Those of the program before: handover.h. */
 void listeners_hand_over(const struct broker *broker, struct handover *handover);
 int listener_take_over(struct broker *broker, const struct handover_listener *record);

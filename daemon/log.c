@@ -1,22 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "log.h"
 
-#include <config-build.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
-#if HAVE_SYSTEMD
-#define SD_JOURNAL_SUPPRESS_LOCATION
-#include <systemd/sd-journal.h>
-#endif
+#include "journal.h"
 
 #define LINE_SIZE    2048
 #define BURST        50 /* lines about clients at once */
@@ -28,68 +21,116 @@ static struct {
     double credit; /* lines that may still be written about clients */
     uint64_t refilled_ns;
     uint64_t suppressed;
+    uint64_t lost; /* lines that nobody took */
 } state = {.level = LOG_INFO, .credit = BURST};
-
-/* $JOURNAL_STREAM names the device and inode of the stream that the service manager gave: systemd.exec(5). */
-static bool stderr_is_the_journal(void)
-{
-    const char *stream = getenv("JOURNAL_STREAM");
-    char expected[64];
-    struct stat st;
-
-    if (!HAVE_SYSTEMD || !stream || fstat(STDERR_FILENO, &st) < 0)
-        return false;
-    snprintf(expected, sizeof(expected), "%llu:%llu", (unsigned long long)st.st_dev, (unsigned long long)st.st_ino);
-    return strcmp(stream, expected) == 0;
-}
 
 void log_start(int level)
 {
     state.level = level;
-    state.journal = stderr_is_the_journal();
+    state.journal = journal_open();
 }
 
-static void write_line(int level, const struct credentials *client, const char *text)
+static void add_client(struct journal_entry *entry, const struct credentials *client, const char *security)
 {
-    char security[SECURITY_SIZE] = "";
+    journal_add(entry, "SEALBUF_UID", "%u", (unsigned)client->uid);
+    journal_add(entry, "SEALBUF_PID", "%d", (int)client->pid);
+    if (security[0])
+        journal_add(entry, "SEALBUF_SECURITY", "%s", security);
+    if (client->door[0])
+        journal_add(entry, "SEALBUF_SOCKET", "%s", client->door);
+}
 
-    if (client)
-        credentials_ask_security(client, security);
-#if HAVE_SYSTEMD
-    if (state.journal) {
-        if (client)
-            sd_journal_send("PRIORITY=%d", level, "MESSAGE=%s", text, "SEALBUF_UID=%u", (unsigned)client->uid,
-                            "SEALBUF_PID=%d", (int)client->pid, security[0] ? "SEALBUF_SECURITY=%s" : NULL, security,
-                            NULL);
-        else
-            sd_journal_send("PRIORITY=%d", level, "MESSAGE=%s", text, NULL);
-        return;
+static bool write_to_journal(int level, const struct log_subject *subject, const char *security, const char *text)
+{
+    struct journal_entry entry;
+
+    entry.used = 0;
+    journal_add(&entry, "MESSAGE", "%s", text);
+    journal_add(&entry, "PRIORITY", "%d", level);
+    journal_add(&entry, "SYSLOG_IDENTIFIER", "sealbufd");
+    if (subject->message_id)
+        journal_add(&entry, "MESSAGE_ID", "%s", subject->message_id);
+    if (subject->client)
+        add_client(&entry, subject->client, security);
+    if (subject->id)
+        journal_add(&entry, "SEALBUF_ID", "%llu", (unsigned long long)subject->id);
+    if (subject->name.length) {
+        journal_add(&entry, "SEALBUF_NAME", "%.*s", (int)subject->name.length, subject->name.data);
+        journal_add(&entry, "SEALBUF_OWNER", "%u", (unsigned)subject->owner);
     }
-#endif
-    (void)level;
+    return journal_send(&entry);
+}
+
+/* A pipe that somebody stopped to read would stop the broker. What has room for something has room for a line. */
+static bool has_room(int fd)
+{
+    struct pollfd look = {.fd = fd, .events = POLLOUT};
+
+    return poll(&look, 1, 0) != 0;
+}
+
+static bool write_to_stderr(const struct credentials *client, const char *security, const char *text)
+{
     char line[LINE_SIZE + SECURITY_SIZE + 128];
     int n;
+
+    if (!has_room(STDERR_FILENO))
+        return false;
     if (client)
-        n = snprintf(line, sizeof(line), "sealbufd: peer pid %d uid %u%s%s: %s\n", (int)client->pid,
-                     (unsigned)client->uid, security[0] ? " security " : "", security, text);
+        n = snprintf(line, sizeof(line), "sealbufd: peer pid %d uid %u%s%s%s%s: %s\n", (int)client->pid,
+                     (unsigned)client->uid, client->door[0] ? " socket " : "", client->door,
+                     security[0] ? " security " : "", security, text);
     else
         n = snprintf(line, sizeof(line), "sealbufd: %s\n", text);
     /* One write, so that lines of several processes do not mix. Where nobody reads stderr, there is nobody to tell. */
     ssize_t written = write(STDERR_FILENO, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
     (void)written;
+    return true;
+}
+
+static bool write_line(int level, const struct log_subject *subject, const char *text)
+{
+    char security[SECURITY_SIZE] = "";
+
+    if (subject->client)
+        credentials_ask_security(subject->client, security);
+    if (state.journal)
+        return write_to_journal(level, subject, security, text);
+    return write_to_stderr(subject->client, security, text);
+}
+
+/* What nobody took, one is told of when somebody takes lines again. */
+static void tell_lost(void)
+{
+    char text[LINE_SIZE];
+
+    if (state.lost == 0)
+        return;
+    snprintf(text, sizeof(text), "%llu lines are lost: the log was not read", (unsigned long long)state.lost);
+    if (write_line(LOG_WARNING, &(struct log_subject){.client = NULL}, text))
+        state.lost = 0;
+}
+
+static void __attribute__((format(printf, 3, 0)))
+write_formatted(int level, const struct log_subject *subject, const char *format, va_list arguments)
+{
+    char text[LINE_SIZE];
+
+    vsnprintf(text, sizeof(text), format, arguments);
+    tell_lost();
+    if (state.lost || !write_line(level, subject, text))
+        state.lost++;
 }
 
 void log_line(int level, const char *format, ...)
 {
-    char text[LINE_SIZE];
     va_list arguments;
 
     if (level > state.level)
         return;
     va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
+    write_formatted(level, &(struct log_subject){.client = NULL}, format, arguments);
     va_end(arguments);
-    write_line(level, NULL, text);
 }
 
 static bool spend_credit(void)
@@ -110,20 +151,37 @@ static bool spend_credit(void)
     return true;
 }
 
-void log_client(int level, const struct credentials *client, const char *format, ...)
+/* Whether a line about a client may be written now. */
+static bool is_allowed(void)
 {
-    char text[LINE_SIZE];
-    va_list arguments;
-
-    if (level > state.level || !spend_credit())
-        return;
+    if (!spend_credit())
+        return false;
     if (state.suppressed) {
         log_line(LOG_WARNING, "%llu lines about clients were not logged: more than %d in a row",
                  (unsigned long long)state.suppressed, BURST);
         state.suppressed = 0;
     }
+    return true;
+}
+
+void log_client(int level, const struct credentials *client, const char *format, ...)
+{
+    va_list arguments;
+
+    if (level > state.level || !is_allowed())
+        return;
     va_start(arguments, format);
-    vsnprintf(text, sizeof(text), format, arguments);
+    write_formatted(level, &(struct log_subject){.client = client}, format, arguments);
     va_end(arguments);
-    write_line(level, client, text);
+}
+
+void log_about(int level, const struct log_subject *subject, const char *format, ...)
+{
+    va_list arguments;
+
+    if (level > state.level || (subject->client && !is_allowed()))
+        return;
+    va_start(arguments, format);
+    write_formatted(level, subject, format, arguments);
+    va_end(arguments);
 }

@@ -21,11 +21,14 @@
 #include "idle.h"
 #include "listener.h"
 #include "log.h"
+#include "message_id.h"
+#include "notify.h"
 #include "peer.h"
 #include "reexec.h"
 #include "reload.h"
 #include "sandbox.h"
 #include "service.h"
+#include "status.h"
 
 /* Threads that wait: for seals, for the pages of big buffers, for what clients send that is no memfd. */
 #define SEALERS         16
@@ -40,7 +43,8 @@ static void on_stop(evutil_socket_t signal_number, short what, void *argument)
     struct broker *broker = argument;
 
     (void)what;
-    log_line(LOG_INFO, "%s: stopping", strsignal((int)signal_number));
+    log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_STOPPING}, "%s: stopping",
+              strsignal((int)signal_number));
     event_base_loopbreak(broker->loop);
 }
 
@@ -78,41 +82,66 @@ static struct event_base *new_loop(void)
 /* Of a failure that has been logged where it happened. */
 #define LOGGED (-ECANCELED)
 
-/* What the service manager has kept of an earlier broker. */
-static int restore_passed(struct broker *broker)
+/* Whoever loses the ledger loses all names, so without it nothing else need be kept. */
+static void store_ledger(struct broker *broker)
 {
-    struct inherited *kept;
-    size_t count;
-    int r = service_take_passed(&kept, &count);
-
-    if (r < 0) {
-        log_line(LOG_ERR, "cannot take what the service manager passes: %s", strerror(-r));
-        return LOGGED;
-    }
-    r = restore(broker, kept, count);
-    service_free_passed(kept, count);
-    return r < 0 ? LOGGED : 0;
+    if (!broker->store.is_there || broker->restored.ledger_is_stored)
+        return;
+    int r = store_put(&broker->store, LEDGER_NAME, ledger_fd(broker->ledger));
+    if (r == 0)
+        return;
+    log_line(LOG_WARNING,
+             "the service manager does not keep the ledger: %s; nothing that is published survives the broker; see "
+             "FileDescriptorStoreMax= of the unit",
+             strerror(-r));
+    broker->store.is_there = false;
 }
 
-/* Everything comes from the program before (handover.h), or from the service manager, if there is one. */
-static int restore_and_listen(struct broker *broker, struct takeover *takeover)
+/* All that is no socket to listen on was kept of an earlier broker, or is nobody's. */
+static int restore_passed(struct broker *broker, struct passed *passed, int count)
 {
-    if (takeover)
-        return takeover_restore(takeover, broker) < 0 ? LOGGED : 0;
-    int r = restore_passed(broker);
-    if (r < 0)
-        return r;
-    return listeners_open(broker) < 0 ? LOGGED : 0;
+    CLEANUP(cleanup_free)
+    struct inherited *inherited = calloc((size_t)count + 1, sizeof(*inherited));
+    size_t kept = 0;
+
+    if (!inherited)
+        return -ENOMEM;
+    for (int i = 0; i < count; i++)
+        if (!service_is_socket(&passed[i]))
+            inherited[kept++] = (struct inherited){passed[i].name, take_fd(&passed[i].fd)};
+    int r = store_open(&broker->store, broker->loop, &broker->buffers, kept > 0);
+    if (r == 0)
+        r = restore(broker, inherited, kept);
+    if (r == 0)
+        store_ledger(broker);
+    return r;
+}
+
+static int take_passed(struct broker *broker)
+{
+    struct passed *passed = NULL;
+    int count = service_passed(&passed);
+
+    if (count < 0) {
+        log_line(LOG_ERR, "cannot take what the service manager passes: %s", strerror(-count));
+        return count;
+    }
+    int r = restore_passed(broker, passed, count);
+    if (r == 0)
+        r = listeners_open(broker, passed, count);
+    service_passed_free(passed, count);
+    return r;
 }
 
 static int start(struct broker *broker, const struct config *config, struct takeover *takeover)
 {
     broker->started_ns = clock_monotonic_ns();
+    notify_open();
     LIST_INIT(&broker->peers);
     TAILQ_INIT(&broker->in_flight);
     credentials_learn_namespace();
     quota_init(&broker->quota, &config->limits, credentials_uid_is_known(geteuid()) ? geteuid() : (uid_t)-1);
-    buffers_init(&broker->buffers, &broker->quota, &broker->reaper);
+    buffers_init(&broker->buffers, &broker->quota, &broker->reaper, &broker->store);
     registry_init(&broker->registry, &broker->quota, &broker->buffers);
     int r = memfd_devices_probe(&broker->devices);
     if (r < 0) {
@@ -131,6 +160,7 @@ static int start(struct broker *broker, const struct config *config, struct take
     broker->loop = new_loop();
     if (!broker->loop)
         return -ENOMEM;
+    notify_attach(broker->loop);
     turns_init(broker);
     tokens_init(&broker->tokens, &broker->quota, broker->loop);
     broker->workers = workers_start(broker->loop, SEALERS);
@@ -142,15 +172,21 @@ static int start(struct broker *broker, const struct config *config, struct take
     broker->reexec = reexec_new(broker, broker->command_line->argv, takeover);
     if (!broker->reexec)
         return -ENOMEM;
-    return restore_and_listen(broker, takeover);
+    int restored = takeover ? takeover_restore(takeover, broker) : take_passed(broker);
+    return restored < 0 ? LOGGED : 0;
 }
 
-/* Whoever waited for the descriptor has been told by the program before, and its number means something else now. */
+/* After a takeover, whoever waited for --ready-fd has been told, and its number means something else by now. */
 static void announce(struct broker *broker, const struct config *config, struct takeover *takeover)
 {
-    service_notify_ready();
     if (takeover)
         reexec_done(broker->reexec, takeover);
+    else
+        log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_STARTED},
+                  "ready: sealbufd %s, instance %016llx", PACKAGE_VERSION,
+                  (unsigned long long)ledger_instance(broker->ledger));
+    notify_ready();
+    status_watch(broker);
     if (takeover || config->ready_fd < 0)
         return;
     if (write(config->ready_fd, "\n", 1) != 1)
@@ -187,6 +223,7 @@ static int run(struct broker *broker, const struct config *config, struct takeov
         takeover_end(takeover);
     int r = event_base_dispatch(broker->loop) < 0 ? -EIO : 0;
     idle_free(broker->idle);
+    status_end(broker);
     for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
         if (signals[i])
             event_free(signals[i]);
@@ -219,16 +256,18 @@ static int stop(struct broker *broker)
 {
     struct peer *peer;
 
-    service_notify_stopping();
+    notify_stopping();
     reexec_free(broker->reexec);
     listeners_close(broker);
     while ((peer = LIST_FIRST(&broker->peers)))
         peer_destroy(peer);
     ledger_detach(broker->ledger); /* from here on there is only this process to be forgotten */
+    store_leave(&broker->store);   /* names and what they hold go in here, not in the store */
     forget_names(broker);
     workers_stop(broker->workers);
     workers_stop(broker->reaper.workers);
     workers_abandon(broker->reaper.foreign);
+    notify_close();
     if (broker->loop)
         event_base_free(broker->loop);
     close_quietly(broker->own_descriptors);

@@ -6,6 +6,7 @@
 
 #include "cleanup.h"
 #include "sealing.h"
+#include "storing.h"
 
 /* The pointers into message and reply, which have moved. */
 static void redirect(struct paused *paused, const struct request *before)
@@ -54,5 +55,7 @@ void paused_drop(struct paused *paused)
         reaper_close_received(&request->broker->reaper, request->peer->who.uid, request->descriptors);
     sealing_free(request->sealed);
     sealing_abandon(request);
+    storing_free(request->stored);
+    storing_free(request->to_store);
     free(paused);
 }

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -15,9 +16,12 @@
 #include "errors.h"
 #include "flight.h"
 #include "log.h"
+#include "message_id.h"
 #include "packet.h"
 #include "paused.h"
 #include "sealing.h"
+#include "status.h"
+#include "storing.h"
 
 /* A silent connection holds a slot for so long. */
 static const struct timeval handshake_time = {.tv_sec = 10};
@@ -55,7 +59,8 @@ static void end_request(struct peer *peer);
 void peer_blame(struct peer *peer, const char *reason)
 {
     peer->broker->counters->disconnects++;
-    log_client(LOG_NOTICE, &peer->who, "dropped: %s", reason);
+    log_about(LOG_NOTICE, &(struct log_subject){.message_id = MESSAGE_ID_DROPPED, .client = &peer->who}, "dropped: %s",
+              reason);
 }
 
 bool peer_is_administrator(struct peer *peer)
@@ -151,6 +156,7 @@ enum verdict peer_send(struct peer *peer, const uint8_t *message, size_t length,
     int r = -EAGAIN;
     enum verdict verdict = GO_ON;
 
+    status_touch(peer->broker->status);
     if (!outbox_first(&peer->outbox))
         r = try_to_send(peer, message, length, shipment->fd, shipment->count);
     if (r < 0)
@@ -258,7 +264,7 @@ static void flush_later(struct peer *peer, int reason)
 
 static bool is_busy(const struct peer *peer)
 {
-    return peer->job || peer->aside || peer->paused;
+    return peer->job || peer->storing || peer->aside || peer->paused;
 }
 
 static bool held_back(const struct peer *peer)
@@ -411,6 +417,8 @@ static enum verdict go_on(struct peer *peer)
         free(aside);
     } else if (peer->job && sealing_is_done(peer->job)) {
         verdict = dispatch_sealed(peer, take_pointer(peer->job));
+    } else if (peer->storing && storing_is_done(peer->storing)) {
+        verdict = dispatch_stored(peer, take_pointer(peer->storing));
     }
     if (verdict == GO_ON && !is_busy(peer)) {
         end_request(peer);
@@ -494,8 +502,10 @@ static void turn_away(const struct credentials *who, int socket, int error, cons
     size_t length = dispatch_refusal(message, sizeof(message), SEALBUF_OP_HELLO, 0, error, met);
 
     packet_send(socket, message, length, NULL, 0);
-    log_client(LOG_NOTICE, who, "not admitted: %s%s", error == SEALBUF_ERR_LIMIT ? "it is at the limit " : "",
-               error == SEALBUF_ERR_LIMIT ? met->key : error_entry((uint32_t)error)->cause);
+    const char *message_id = error == SEALBUF_ERR_LIMIT ? MESSAGE_ID_LIMIT : MESSAGE_ID_NOT_ADMITTED;
+    log_about(LOG_NOTICE, &(struct log_subject){.message_id = message_id, .client = who}, "not admitted: %s%s",
+              error == SEALBUF_ERR_LIMIT ? "it is at the limit " : "",
+              error == SEALBUF_ERR_LIMIT ? met->key : error_entry((uint32_t)error)->cause);
 }
 
 /* How much may be unread. A send buffer that is small by the system's settings leaves what it can. */
@@ -533,7 +543,7 @@ static struct peer *new_peer(struct broker *broker, const struct credentials *wh
     return peer;
 }
 
-void peer_create(struct broker *broker, int socket_taken)
+void peer_create(struct broker *broker, int socket_taken, const char *door)
 {
     CLEANUP(cleanup_close)
     int socket = socket_taken;
@@ -542,6 +552,7 @@ void peer_create(struct broker *broker, int socket_taken)
 
     if (credentials_of_peer(socket, &who) < 0) /* it has gone already */
         return;
+    snprintf(who.door, sizeof(who.door), "%s", door);
     int r = admit(broker, &who, &met);
     if (r) {
         turn_away(&who, socket, r, &met);
@@ -555,6 +566,7 @@ void peer_create(struct broker *broker, int socket_taken)
     take_fd(&socket);
     peer->unread_at_most = set_send_buffer(peer->socket);
     listen_again(peer);
+    status_touch(broker->status);
     log_client(LOG_DEBUG, &peer->who, "connected");
 }
 
@@ -635,6 +647,7 @@ static void stop_serving(struct peer *peer)
     event_del(&peer->flush);
     if (peer->job)
         sealing_forget_peer(take_pointer(peer->job));
+    storing_free(take_pointer(peer->storing));
     if (peer->aside)
         aside_cancel(take_pointer(peer->aside));
     if (peer->paused)
@@ -659,6 +672,7 @@ void peer_destroy(struct peer *peer)
 {
     struct broker *broker = peer->broker;
 
+    status_touch(broker->status);
     log_client(LOG_DEBUG, &peer->who, "disconnected");
     stop_serving(peer);
     release_buffers(peer, true);

@@ -22,6 +22,7 @@
 struct aside;
 struct paused;
 struct seal_job;
+struct store_job;
 
 struct peer {
     LIST_ENTRY(peer) link;
@@ -42,13 +43,14 @@ struct peer {
     unsigned reserved;    /* of them, for the request that is served */
     unsigned unread;      /* bytes that the kernel may keep for it, at most, since its socket was last asked */
     unsigned unread_at_most;
-    bool was_reset;           /* it has gone, and left something unread */
-    bool asked_reexec;        /* and waits to be told how that went */
-    bool full;                /* it has left too much unread: nothing is read until there is room */
-    TAILQ_ENTRY(peer) flying; /* in the broker's list, while in_flight */
-    struct seal_job *job;     /* a worker is busy for it */
-    struct aside *aside;      /* a request of its that is tried again later */
-    struct paused *paused;    /* a request of its that goes on in its next turn */
+    bool was_reset;            /* it has gone, and left something unread */
+    bool asked_reexec;         /* and waits to be told how that went */
+    bool full;                 /* it has left too much unread: nothing is read until there is room */
+    TAILQ_ENTRY(peer) flying;  /* in the broker's list, while in_flight */
+    struct seal_job *job;      /* a worker is busy for it */
+    struct store_job *storing; /* the service manager is */
+    struct aside *aside;       /* a request of its that is tried again later */
+    struct paused *paused;     /* a request of its that goes on in its next turn */
     struct held_buffers held;
     uint64_t claimed_ns;  /* when the last of these was sent */
     struct claims claims; /* what it is taking out of the broker */
@@ -61,7 +63,7 @@ struct peer {
 enum verdict { GO_ON, END };
 
 /* Takes the socket in every case. Peers that may not connect are told why. */
-void peer_create(struct broker *broker, int socket);
+void peer_create(struct broker *broker, int socket, const char *door);
 
 /*
  * The connection of a peer of the program before (handover.h), which was admitted then; takes the socket on success

@@ -51,6 +51,7 @@ static struct account *find_or_open(struct quota *quota, uid_t uid)
         return NULL;
     account->uid = uid;
     TAILQ_INIT(&account->waiting);
+    TAILQ_INIT(&account->keeps);
     RB_INSERT(account_tree, &quota->accounts, account);
     return account;
 }

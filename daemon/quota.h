@@ -25,6 +25,10 @@ struct account {
     uint64_t held[RESOURCES];
     TAILQ_ENTRY(account) turn; /* among those with peers that wait for their turn: see turn.h */
     TAILQ_HEAD(waiting_peers, peer) waiting;
+    const char *told_key;         /* of the limit that it met and that was logged last, */
+    uint64_t told_ns;             /* and when */
+    TAILQ_ENTRY(account) storing; /* among those with buffers that are to be kept: see store.h */
+    TAILQ_HEAD(keeps_of, keep) keeps;
     uint64_t busy_ns;    /* of the loop's time, fading */
     uint64_t busy_at_ns; /* when that was true */
 };

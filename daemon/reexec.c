@@ -22,8 +22,10 @@
 #include "clock.h"
 #include "handover.h"
 #include "log.h"
+#include "message_id.h"
+#include "notify.h"
 #include "peer.h"
-#include "service.h"
+#include "store.h"
 #include "trial.h"
 
 /* For how long to wait until descriptors and workers are at rest, and for a trial. */
@@ -101,6 +103,7 @@ static void hold_workers(struct broker *broker, bool hold)
 {
     workers_hold(broker->workers, hold);
     workers_hold(broker->reaper.workers, hold);
+    store_hold(&broker->store, hold);
 }
 
 /* The broker goes on as it is. */
@@ -117,8 +120,9 @@ static void fail(struct reexec *reexec, const char *format, ...)
     close_quietly(take_fd(&reexec->opened));
     hold_workers(reexec->broker, false);
     reexec->phase = PHASE_NONE;
-    log_line(LOG_ERR, "not re-executed, this program goes on: %s", reexec->failure);
-    service_notify_ready();
+    log_about(LOG_ERR, &(struct log_subject){.message_id = MESSAGE_ID_REEXEC_FAILED},
+              "not re-executed, this program goes on: %s", reexec->failure);
+    notify_ready();
 }
 
 /* What is in the middle of something gets as many turns as that takes: it is bounded. */
@@ -236,7 +240,8 @@ static int execute(struct reexec *reexec)
 static void rest(struct reexec *reexec)
 {
     struct broker *broker = reexec->broker;
-    bool busy = workers_are_busy(broker->workers) || workers_are_busy(broker->reaper.workers);
+    bool busy =
+        workers_are_busy(broker->workers) || workers_are_busy(broker->reaper.workers) || store_is_busy(&broker->store);
     bool over = clock_monotonic_ns() > reexec->until_ns;
 
     if (!busy)
@@ -245,7 +250,9 @@ static void rest(struct reexec *reexec)
         int r = execute(reexec);
         fail(reexec, "cannot execute '%s': %s", reexec->program, strerror(-r));
     } else if (over && busy) {
-        fail(reexec, "a worker was busy for 10 seconds, adding a seal or freeing a big buffer; try again");
+        fail(reexec,
+             "a worker was busy for 10 seconds, adding a seal, freeing a big buffer, or waiting for the service "
+             "manager; try again");
     } else if (over) {
         fail_for_foreign(reexec);
     } else {
@@ -281,7 +288,7 @@ int reexec_start(struct reexec *reexec)
         return -EALREADY;
     log_line(LOG_INFO, "re-executing '%s'", reexec->program);
     reexec->failure[0] = '\0';
-    service_notify_reloading();
+    notify_reloading();
     enter(reexec, PHASE_BEGIN, REST_NS);
     reexec->opened = open_program(reexec);
     if (reexec->opened < 0)
@@ -312,13 +319,13 @@ void reexec_done(struct reexec *reexec, const struct takeover *takeover)
     struct span version = takeover->header.version;
 
     reexec->waited_ns = clock_monotonic_ns() - takeover->header.stopped_ns;
-    log_line(LOG_NOTICE,
-             "re-executed: sealbufd %s in the place of %.*s, with %llu connections and %llu buffers, which nobody "
-             "served for %llu.%03llu ms",
-             PACKAGE_VERSION, (int)version.length, version.data,
-             (unsigned long long)broker->quota.held[RESOURCE_CONNECTIONS],
-             (unsigned long long)broker->quota.held[RESOURCE_BUFFERS],
-             (unsigned long long)(reexec->waited_ns / 1000000), (unsigned long long)(reexec->waited_ns / 1000 % 1000));
+    log_about(LOG_NOTICE, &(struct log_subject){.message_id = MESSAGE_ID_REEXEC},
+              "re-executed: sealbufd %s in the place of %.*s, with %llu connections and %llu buffers, which nobody "
+              "served for %llu.%03llu ms",
+              PACKAGE_VERSION, (int)version.length, version.data,
+              (unsigned long long)broker->quota.held[RESOURCE_CONNECTIONS],
+              (unsigned long long)broker->quota.held[RESOURCE_BUFFERS],
+              (unsigned long long)(reexec->waited_ns / 1000000), (unsigned long long)(reexec->waited_ns / 1000 % 1000));
 }
 
 void reexec_block_signals(bool block)

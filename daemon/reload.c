@@ -8,7 +8,8 @@
 #include "draft.h"
 #include "idle.h"
 #include "log.h"
-#include "service.h"
+#include "message_id.h"
+#include "notify.h"
 #include "settings.h"
 
 /* What a running broker keeps: where it listens, and what it has locked itself into. */
@@ -62,7 +63,8 @@ static void replace(struct broker *broker, struct config *next, unsigned files)
     struct config *running = broker->config, before = *running;
 
     log_changes(running, next);
-    log_line(LOG_INFO, "the configuration has been read again, from %u file%s", files, files == 1 ? "" : "s");
+    log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_CONFIG_READ},
+              "the configuration has been read again, from %u file%s", files, files == 1 ? "" : "s");
     keep_what_is_fixed(next, &before);
     *running = *next;
     *next = before; /* whose draft frees it */
@@ -75,16 +77,17 @@ static void replace(struct broker *broker, struct config *next, unsigned files)
 
 void reload_configuration(struct broker *broker)
 {
+    const struct log_subject refused = {.message_id = MESSAGE_ID_CONFIG_REFUSED};
     struct draft draft;
 
-    service_notify_reloading();
+    notify_reloading();
     int r = config_load(&draft, broker->command_line);
     if (r == 0)
         replace(broker, &draft.config, (unsigned)draft.places.count);
     else if (r == -EINVAL || r == -ERANGE)
-        log_line(LOG_ERR, "the configuration stays as it was; mend it, and send SIGHUP again");
+        log_about(LOG_ERR, &refused, "the configuration stays as it was; mend it, and send SIGHUP again");
     else
-        log_line(LOG_ERR, "the configuration stays as it was: %s; send SIGHUP again", strerror(-r));
+        log_about(LOG_ERR, &refused, "the configuration stays as it was: %s; send SIGHUP again", strerror(-r));
     draft_free(&draft);
-    service_notify_ready();
+    notify_ready();
 }

@@ -4,7 +4,14 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "clock.h"
 #include "errors.h"
+#include "log.h"
+#include "message_id.h"
+#include "peer.h"
+
+/* Between two lines about a uid that meets the same limit. */
+#define TELL_AGAIN_NS 60000000000
 
 int refuse(struct request *request, int code, const char *format, ...)
 {
@@ -25,7 +32,20 @@ int refuse_with_remedy(struct request *request, int code, const char *sentence)
     return code;
 }
 
-int refuse_limit(struct request *request, int code, const struct limit_met *met)
+/* Who asks again and again is logged once a minute. */
+static void log_limit(struct request *request, const struct limit_met *met)
+{
+    struct peer *peer = request->peer;
+
+    if (!peer || (peer->account->told_key == met->key && clock_monotonic_ns() - peer->account->told_ns < TELL_AGAIN_NS))
+        return;
+    peer->account->told_key = met->key;
+    peer->account->told_ns = clock_monotonic_ns();
+    log_about(LOG_NOTICE, &(struct log_subject){.message_id = MESSAGE_ID_LIMIT, .client = &peer->who}, "%s",
+              request->sentence);
+}
+
+static int refuse_for_limit(struct request *request, int code, const struct limit_met *met)
 {
     if (code != SEALBUF_ERR_LIMIT)
         return refuse(request, code, "%s", "");
@@ -44,6 +64,14 @@ int refuse_limit(struct request *request, int code, const struct limit_met *met)
     }
     return refuse(request, code, "%llu more would go beyond the limit %s=%llu of all users together", more, met->key,
                   value);
+}
+
+int refuse_limit(struct request *request, int code, const struct limit_met *met)
+{
+    refuse_for_limit(request, code, met);
+    if (code == SEALBUF_ERR_LIMIT)
+        log_limit(request, met);
+    return code;
 }
 
 const union request_record *next_record(struct request *request, union request_record *room)

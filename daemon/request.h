@@ -62,6 +62,9 @@ struct request {
     struct seal_job *sealed;         /* what the worker reports, if it was asked; owned */
     struct seal_job *to_seal;        /* what is to be asked of a worker, while the request is looked through; owned */
     bool looked_through;
+    struct store_job *stored;   /* what came of the wait for the store, if there was one; owned */
+    struct store_job *to_store; /* what is to be waited for, while the request is looked through; owned */
+    bool looked_for_store;
     const struct aside *aside; /* what it was, if it was put aside */
     struct writer reply;
     unsigned replies; /* records in it */

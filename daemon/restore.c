@@ -12,8 +12,9 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "log.h"
+#include "notify.h"
 #include "seals.h"
-#include "service.h"
+#include "store.h"
 
 /* Of what is dropped, each gets a line; behind these only their sum does. */
 #define LINES_AT_MOST 20u
@@ -21,6 +22,9 @@
 #define BUFFERS_A_NOTICE 1024u
 /* So far an id is from all that were seen where nobody knows which was the last one. */
 #define FAR ((uint64_t)1 << 40)
+
+/* What the service manager calls what was stored without a name. */
+#define UNNAMED "stored"
 
 /* That is not worth a line. */
 static const char token_has_expired[] = "it has expired";
@@ -42,7 +46,7 @@ struct restoring {
 
 void stored_name(uint64_t id, char name[STORED_NAME_SIZE])
 {
-    snprintf(name, STORED_NAME_SIZE, "buffer-%016" PRIx64, id);
+    snprintf(name, STORED_NAME_SIZE, STORE_NAME_BUFFER, (unsigned long long)id);
 }
 
 /* Exactly as above: what is called otherwise is not ours. */
@@ -54,6 +58,13 @@ static bool read_stored_name(const char *name, uint64_t *id)
         return false;
     stored_name(*id, again);
     return strcmp(name, again) == 0;
+}
+
+bool restore_is_kept_name(const char *name)
+{
+    uint64_t id;
+
+    return strcmp(name, LEDGER_NAME) == 0 || strcmp(name, UNNAMED) == 0 || read_stored_name(name, &id);
 }
 
 static void note_drop(struct restoring *restoring, const char *kind, const char *name, const char *why)
@@ -72,13 +83,13 @@ static void note_buffer_drop(struct restoring *restoring, uint64_t id, const cha
 }
 
 /* Not where this process only tries: what there is belongs to another one. */
-static void forget_stored(const struct broker *broker, const char *name)
+static void forget_stored(struct broker *broker, const char *name)
 {
     if (!broker->is_trial)
-        service_forget(name);
+        store_drop(&broker->store, name);
 }
 
-static void forget_buffer(const struct broker *broker, uint64_t id)
+static void forget_buffer(struct broker *broker, uint64_t id)
 {
     char name[STORED_NAME_SIZE];
 
@@ -141,7 +152,8 @@ const char *restore_buffer(struct broker *broker, const struct ledger_buffer *re
         return why;
     if (buffer_enter(&broker->buffers, &spec, fd, holder, &buffer, &met))
         return "there is no memory for it";
-    buffer->is_stored = record->stored;
+    buffer->is_stored = record->stored && broker->store.is_there &&
+                        quota_restore(&broker->quota, record->owner, RESOURCE_STORED, 1) == 0;
     buffer->slot = slot;
     if (restored)
         *restored = buffer;
@@ -216,16 +228,13 @@ static const char *take_back(struct restoring *restoring, const struct ledger_bu
 {
     const struct kept *end = restoring->kept + restoring->kept_count;
     const char *why = "its descriptor is missing";
-    struct buffer *buffer;
 
     for (struct kept *kept = find_kept(restoring, record->id); kept < end && kept->id == record->id; kept++) {
         if (kept->fd < 0)
             continue;
-        why = restore_buffer(restoring->broker, record, slot, &kept->fd, &restoring->held, &buffer);
-        if (!why) {
-            buffer->is_stored = true;
+        why = restore_buffer(restoring->broker, record, slot, &kept->fd, &restoring->held, NULL);
+        if (!why)
             return NULL;
-        }
     }
     return why;
 }
@@ -245,7 +254,7 @@ static void restore_buffer_at(struct restoring *restoring, uint32_t slot)
     const char *why = take_back(restoring, &record, slot);
     if (!why) {
         if (++broker->restored.buffers % BUFFERS_A_NOTICE == 0 && !broker->is_trial)
-            service_notify_restoring();
+            notify_still_starting();
         return;
     }
     note_buffer_drop(restoring, record.id, why);
@@ -310,7 +319,8 @@ static void let_go(struct restoring *restoring)
     while ((buffer = LIST_FIRST(&restoring->held))) {
         if (LIST_EMPTY(&buffer->names)) {
             note_buffer_drop(restoring, buffer->id, "it has no name");
-            forget_buffer(restoring->broker, buffer->id);
+            if (!buffer->is_stored)
+                forget_buffer(restoring->broker, buffer->id);
             restoring->broker->restored.buffers--;
         }
         buffer_unhold(buffers, buffer);
@@ -349,7 +359,8 @@ static void sort_out(struct restoring *restoring, struct inherited *inherited, s
                 restoring->greatest_id = id;
             continue;
         }
-        note_drop(restoring, "what was kept as", inherited[i].name, "a broker keeps nothing by this name");
+        if (strcmp(inherited[i].name, STORE_NAME_CANARY) != 0)
+            note_drop(restoring, "what was kept as", inherited[i].name, "a broker keeps nothing by this name");
         close(take_fd(&inherited[i].fd));
         forget_stored(restoring->broker, inherited[i].name);
     }

@@ -20,6 +20,9 @@ struct broker;
 #define STORED_NAME_SIZE 24
 void stored_name(uint64_t id, char name[STORED_NAME_SIZE]);
 
+/* Whether a descriptor of this name can only come from an earlier broker. */
+bool restore_is_kept_name(const char *name);
+
 struct inherited {
     const char *name; /* only for the duration of the call */
     int fd;           /* restore takes it */

@@ -47,6 +47,8 @@ static void own_account(struct request *request, struct stats_reply *out)
     out->uid_bytes = account->held[RESOURCE_BYTES];
     out->uid_names = account->held[RESOURCE_NAMES];
     out->uid_connections = account->held[RESOURCE_CONNECTIONS];
+    out->uid_stored = account->held[RESOURCE_STORED];
+    out->uid_stored_limit = quota_may_hold(quota, out->uid, account->held[RESOURCE_STORED], RESOURCE_STORED);
     out->uid_buffers_limit = quota_may_hold(quota, out->uid, account->held[RESOURCE_BUFFERS], RESOURCE_BUFFERS);
     out->uid_bytes_limit = quota_may_hold(quota, out->uid, account->held[RESOURCE_BYTES], RESOURCE_BYTES);
     out->uid_names_limit = quota_may_hold(quota, out->uid, account->held[RESOURCE_NAMES], RESOURCE_NAMES);
@@ -67,7 +69,8 @@ static void sums(const struct broker *broker, struct stats_reply *out)
     out->names = quota->held[RESOURCE_NAMES];
     out->connections = quota->held[RESOURCE_CONNECTIONS];
     out->jobs = workers_pending(broker->workers) + workers_pending(broker->reaper.workers) +
-                workers_pending(broker->reaper.foreign);
+                workers_pending(broker->reaper.foreign) + store_pending(&broker->store);
+    out->stored = quota->held[RESOURCE_STORED];
     out->queued_descriptors = quota->held[RESOURCE_QUEUED];
 }
 
@@ -83,6 +86,7 @@ int serve_stats(struct request *request)
         .names_limit = limits->all[RESOURCE_NAMES],
         .connections_limit = limits->all[RESOURCE_CONNECTIONS],
         .buffer_size_limit = limits->buffer_size,
+        .stored_limit = limits->all[RESOURCE_STORED],
         .version = SPAN(PACKAGE_VERSION),
     };
 

@@ -7,9 +7,11 @@
 
 #include "claim.h"
 #include "log.h"
+#include "message_id.h"
 #include "sealing.h"
 #include "seals.h"
 #include "serve.h"
+#include "storing.h"
 #include "target.h"
 #include "token.h"
 
@@ -34,6 +36,8 @@ int check_publish(struct request *request, const struct publish_request *in, str
         return r;
     if (in->name.length == 0)
         return refuse(request, SEALBUF_ERR_NAME, "the name is empty");
+    if (in->flags & SEALBUF_PUBLISH_VOLATILE && in->flags & SEALBUF_PUBLISH_OR_VOLATILE)
+        return refuse(request, SEALBUF_ERR_FLAGS, "VOLATILE and OR_VOLATILE contradict each other");
     r = check_group(request, in);
     if (r)
         return r;
@@ -66,6 +70,9 @@ int serve_publish(struct request *request, const union request_record *record, u
         if (r)
             return refuse_limit(request, r, &met);
     }
+    r = storing_check(request, buffer, in->flags);
+    if (r)
+        return r;
     struct binding binding = {
         .owner = who->uid,
         .group = in->flags & SEALBUF_PUBLISH_GROUP ? in->group : who->gid,
@@ -210,8 +217,13 @@ int serve_remove(struct request *request, const union request_record *record, un
     if (target.name) {
         out->outcome.generation = target.name->generation;
         if (who->uid != target.name->owner)
-            log_client(LOG_NOTICE, who, "removed '%.*s' of uid %u", SPAN_ARGS(name_text(target.name)),
-                       (unsigned)target.name->owner);
+            log_about(LOG_NOTICE,
+                      &(struct log_subject){.message_id = MESSAGE_ID_REMOVED,
+                                            .client = who,
+                                            .id = target.buffer->id,
+                                            .name = name_text(target.name),
+                                            .owner = target.name->owner},
+                      "removed '%.*s' of uid %u", SPAN_ARGS(name_text(target.name)), (unsigned)target.name->owner);
     }
     if (in->id == 0)
         registry_unbind(&request->broker->registry, target.name);

@@ -4,164 +4,103 @@
 #include <config-build.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdbool.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#include "clock.h"
-#include "ledger.h"
+#include "cleanup.h"
 #include "log.h"
+#include "restore.h"
 
 #if HAVE_SYSTEMD
 #include <systemd/sd-daemon.h>
 
-static int *sockets;
-static int socket_count;
-
-/*
- * A connected one is somebody's, and so is what is named like something that a broker keeps; all others are of socket
- * units, and are looked at by service_passed_socket.
- */
-static bool is_of_socket_unit(int fd, const char *name)
-{
-    struct sockaddr_storage address;
-    socklen_t size = sizeof(address);
-    int type;
-
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &(socklen_t){sizeof(type)}) < 0)
-        return false;
-    if (strcmp(name, LEDGER_NAME) == 0 || strncmp(name, "buffer-", 7) == 0 || strcmp(name, "stored") == 0)
-        return false;
-    return getpeername(fd, (struct sockaddr *)&address, &size) < 0;
-}
-
-int service_take_passed(struct inherited **others, size_t *count)
+int service_passed(struct passed **passed)
 {
     char **names = NULL;
-    int passed = sd_listen_fds_with_names(1, &names);
+    int count = sd_listen_fds_with_names(1, &names);
 
-    *others = NULL;
-    *count = 0;
-    if (passed <= 0)
-        return passed;
-    struct inherited *list = calloc((size_t)passed, sizeof(*list));
-    sockets = calloc((size_t)passed, sizeof(*sockets));
-    for (int i = 0; i < passed; i++) {
-        int fd = SD_LISTEN_FDS_START + i;
-        if (list && sockets && is_of_socket_unit(fd, names[i])) {
-            sockets[socket_count++] = fd;
+    *passed = NULL;
+    if (count <= 0)
+        return count;
+    *passed = calloc((size_t)count, sizeof(**passed));
+    for (int i = 0; i < count; i++) {
+        if (*passed)
+            (*passed)[i] = (struct passed){.fd = SD_LISTEN_FDS_START + i, .name = names[i]};
+        else
             free(names[i]);
-        } else if (list && sockets) {
-            list[(*count)++] = (struct inherited){names[i], fd};
-        } else {
-            free(names[i]);
-        }
     }
     free(names);
-    *others = list;
-    return list && sockets ? 0 : -ENOMEM;
-}
-
-void service_free_passed(struct inherited *others, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        free((char *)(uintptr_t)others[i].name);
-    free(others);
-}
-
-int service_passed_sockets(void)
-{
-    return socket_count;
-}
-
-int service_passed_socket(int i)
-{
-    int fd = sockets[i];
-
-    if (sd_is_socket_unix(fd, SOCK_SEQPACKET, 1, NULL, 0) <= 0) {
-        log_line(LOG_ERR,
-                 "descriptor %d from the service manager is not a listening SOCK_SEQPACKET Unix socket; the socket "
-                 "unit needs ListenSequentialPacket=",
-                 fd);
-        return -EINVAL;
-    }
-    int flags = fcntl(fd, F_GETFL);
-    if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-        return -errno;
-    return fd;
-}
-
-void service_notify_ready(void)
-{
-    sd_notify(0, "READY=1");
-}
-
-void service_notify_reloading(void)
-{
-    sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)(clock_monotonic_ns() / 1000));
-}
-
-void service_notify_stopping(void)
-{
-    sd_notify(0, "STOPPING=1");
-}
-
-void service_notify_restoring(void)
-{
-    sd_notify(0, "EXTEND_TIMEOUT_USEC=30000000");
-}
-
-void service_forget(const char *name)
-{
-    sd_notifyf(0, "FDSTOREREMOVE=1\nFDNAME=%s", name);
+    return *passed ? count : -ENOMEM;
 }
 
 #else
 
-int service_take_passed(struct inherited **others, size_t *count)
+int service_passed(struct passed **passed)
 {
-    *others = NULL;
-    *count = 0;
+    *passed = NULL;
     return 0;
-}
-
-void service_free_passed(struct inherited *others, size_t count)
-{
-    (void)others, (void)count;
-}
-
-int service_passed_sockets(void)
-{
-    return 0;
-}
-
-int service_passed_socket(int i)
-{
-    (void)i;
-    return -EINVAL;
-}
-
-void service_notify_ready(void)
-{
-}
-
-void service_notify_reloading(void)
-{
-}
-
-void service_notify_stopping(void)
-{
-}
-
-void service_notify_restoring(void)
-{
-}
-
-void service_forget(const char *name)
-{
-    (void)name;
 }
 
 #endif
+
+void service_passed_free(struct passed *passed, int count)
+{
+    for (int i = 0; i < count; i++) {
+        close_quietly(passed[i].fd);
+        free(passed[i].name);
+    }
+    free(passed);
+}
+
+static int socket_option(int socket, int option)
+{
+    int value = -1;
+    socklen_t length = sizeof(value);
+
+    return getsockopt(socket, SOL_SOCKET, option, &value, &length) < 0 ? -1 : value;
+}
+
+/* A connected one was somebody's, and under these names a broker has something kept. */
+bool service_is_socket(const struct passed *passed)
+{
+    struct sockaddr_storage address;
+    socklen_t length = sizeof(address);
+
+    if (passed->fd < 0 || socket_option(passed->fd, SO_TYPE) < 0 || restore_is_kept_name(passed->name))
+        return false;
+    return getpeername(passed->fd, (struct sockaddr *)&address, &length) < 0;
+}
+
+/* What is wrong with it, and the setting of the unit to change; NULL where nothing is. */
+static const char *fault_of(int socket)
+{
+    if (socket_option(socket, SO_DOMAIN) != AF_UNIX)
+        return "is no Unix socket, and nobody's uid is known over it; give ListenSequentialPacket= a path";
+    switch (socket_option(socket, SO_TYPE)) {
+    case SOCK_STREAM:
+        return "is a stream socket, not SOCK_SEQPACKET; write ListenSequentialPacket= for ListenStream=";
+    case SOCK_DGRAM:
+        return "is a datagram socket, not SOCK_SEQPACKET; write ListenSequentialPacket= for ListenDatagram=";
+    default:
+        break;
+    }
+    if (socket_option(socket, SO_ACCEPTCONN) != 1)
+        return "is a connection, or bound to no address, and not listening; remove Accept=yes";
+    return NULL;
+}
+
+int service_check_socket(const struct passed *passed)
+{
+    const char *fault = fault_of(passed->fd);
+
+    if (fault) {
+        log_line(LOG_ERR, "descriptor %d from the service manager, named '%s', %s in its socket unit", passed->fd,
+                 passed->name, fault);
+        return -EINVAL;
+    }
+    int flags = fcntl(passed->fd, F_GETFL);
+    if (flags < 0 || fcntl(passed->fd, F_SETFL, flags | O_NONBLOCK) < 0)
+        return -errno;
+    return 0;
+}

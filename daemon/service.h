@@ -1,35 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the service manager gives and wants to hear: sockets (sd_listen_fds(3)) and states (sd_notify(3)). Built without
- * libsystemd, nothing is passed and nobody listens.
+ * What the service manager passes: sockets to listen on, and what it has kept (sd_listen_fds(3)). Built without
+ * libsystemd, nothing is passed. What it wants to hear is in notify.h.
  */
 #ifndef DAEMON_SERVICE_H
 #define DAEMON_SERVICE_H
 
-#include <stddef.h>
+#include <stdbool.h>
 
-#include "restore.h"
+struct passed {
+    int fd;
+    char *name; /* FileDescriptorName= of a socket's unit, or FDNAME= of what was stored; never NULL */
+};
 
 /*
- * Takes over what was passed, once: sockets that clients connect to, and all else, which an earlier broker has stored:
- * *others, to be given back with service_free_passed. 0 or a negative errno.
+ * All that was passed, to be asked once; close-on-exec. How many, 0 without a service manager, or a negative errno. To
+ * be freed by service_passed_free, which closes what is left in it (take_fd).
  */
-int service_take_passed(struct inherited **others, size_t *count);
-void service_free_passed(struct inherited *others, size_t count);
+int service_passed(struct passed **passed);
+void service_passed_free(struct passed *passed, int count);
 
-/* How many sockets were passed; 0 without a service manager. */
-int service_passed_sockets(void);
-/* The i-th of them, checked to be a listening SOCK_SEQPACKET Unix socket; else -EINVAL, and why has been logged. */
-int service_passed_socket(int i);
-
-void service_notify_ready(void);
-/* The configuration is read again; service_notify_ready when that is done. */
-void service_notify_reloading(void);
-void service_notify_stopping(void);
-/* It takes long to restore what there is, but goes on. */
-void service_notify_restoring(void);
-
-/* The service manager is to close what it keeps by this name. Nobody waits for that. */
-void service_forget(const char *name);
+/* Whether it is something to listen on, or meant to be: a socket of any kind, but for what a broker had stored. */
+bool service_is_socket(const struct passed *passed);
+/* 0: it is a listening SOCK_SEQPACKET Unix socket, and does not block; else -EINVAL, and why has been logged. */
+int service_check_socket(const struct passed *passed);
 
 #endif

@@ -61,6 +61,8 @@ static const struct error_entry entries[] = {
     ENTRY(MAPPED, "the buffer is mapped in another way already", "unmap it first"),
     ENTRY(TOKEN, "the token is not valid: never given out, used up, expired, revoked, or its buffer is gone",
           "ask who shared the buffer for a new one"),
+    ENTRY(STORE_FULL, "the service manager's store is full, so what is published now would not survive the broker",
+          "remove what is not needed, raise FileDescriptorStoreMax= of the unit, or say that it need not survive"),
 };
 
 const struct error_entry *error_entry(uint32_t code)

@@ -173,7 +173,9 @@
     F(S, U64, queued_descriptors, ANY64, SEALBUF_ERR_MALFORMED)                                                        \
     F(S, U64, queued_descriptors_limit, ANY64, SEALBUF_ERR_MALFORMED)                                                  \
     F(S, U64, in_flight, ANY64, SEALBUF_ERR_MALFORMED)                                                                 \
-    F(S, U64, in_flight_limit, ANY64, SEALBUF_ERR_MALFORMED)
+    F(S, U64, in_flight_limit, ANY64, SEALBUF_ERR_MALFORMED)                                                           \
+    F(S, U64, stored, ANY64, SEALBUF_ERR_MALFORMED)                                                                    \
+    F(S, U64, stored_limit, ANY64, SEALBUF_ERR_MALFORMED)
 
 /* The first record of a reply to LIST: where the next page starts. */
 #define PAGE_FIELDS(F, S)                                                                                              \
@@ -209,7 +211,11 @@
     F(S, U64, uid_names_limit, ANY64, SEALBUF_ERR_MALFORMED)                                                           \
     F(S, U64, uid_connections, ANY64, SEALBUF_ERR_MALFORMED)                                                           \
     F(S, U64, uid_connections_limit, ANY64, SEALBUF_ERR_MALFORMED)                                                     \
-    F(S, TEXT, version, SEALBUF_MAX_TEXT, SEALBUF_ERR_MALFORMED)
+    F(S, TEXT, version, SEALBUF_MAX_TEXT, SEALBUF_ERR_MALFORMED)                                                       \
+    F(S, U64, stored, ANY64, SEALBUF_ERR_MALFORMED)                                                                    \
+    F(S, U64, stored_limit, ANY64, SEALBUF_ERR_MALFORMED)                                                              \
+    F(S, U64, uid_stored, ANY64, SEALBUF_ERR_MALFORMED)                                                                \
+    F(S, U64, uid_stored_limit, ANY64, SEALBUF_ERR_MALFORMED)
 
 #define SCHEMAS(S)                                                                                                     \
     S(hello_request, HELLO_REQUEST_FIELDS)                                                                             \

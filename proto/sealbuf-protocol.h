@@ -46,11 +46,13 @@
 #define SEALBUF_CREATE_FLAGS      0x0fu
 
 /* Flags of PUBLISH. */
-#define SEALBUF_PUBLISH_REPLACE 0x01u /* take the name over from the buffer that it is bound to */
-#define SEALBUF_PUBLISH_VERIFY  0x02u /* the seals must be there already; apply none */
-#define SEALBUF_PUBLISH_GROUP   0x04u /* `group` says whose the middle bits of the mode are */
-#define SEALBUF_PUBLISH_TAKE    0x08u /* whoever gets it first takes it out of the broker */
-#define SEALBUF_PUBLISH_FLAGS   0x0fu
+#define SEALBUF_PUBLISH_REPLACE     0x01u /* take the name over from the buffer that it is bound to */
+#define SEALBUF_PUBLISH_VERIFY      0x02u /* the seals must be there already; apply none */
+#define SEALBUF_PUBLISH_GROUP       0x04u /* `group` says whose the middle bits of the mode are */
+#define SEALBUF_PUBLISH_TAKE        0x08u /* whoever gets it first takes it out of the broker */
+#define SEALBUF_PUBLISH_VOLATILE    0x10u /* it need not survive the broker */
+#define SEALBUF_PUBLISH_OR_VOLATILE 0x20u /* nor where the store has no room for it */
+#define SEALBUF_PUBLISH_FLAGS       0x3fu
 
 /* Flags of GET. */
 #define SEALBUF_GET_WRITABLE 0x01u /* ask for a read-write descriptor */
@@ -76,6 +78,7 @@
 #define SEALBUF_INFO_EXECUTABLE 0x04u
 #define SEALBUF_INFO_HUGE       0x08u
 #define SEALBUF_INFO_TAKE       0x10u /* whoever gets it by this name takes it */
+#define SEALBUF_INFO_SURVIVES   0x20u /* it is there again after a crash or restart of the broker */
 
 /* Opcodes. A reply has the request's opcode and SEALBUF_OP_REPLY. */
 enum sealbuf_opcode {
@@ -144,8 +147,9 @@ enum sealbuf_error {
     SEALBUF_ERR_MAPPED = 5034,
     /* On the wire again. */
     SEALBUF_ERR_TOKEN = 5035,
+    SEALBUF_ERR_STORE_FULL = 5036,
 };
 #define SEALBUF_ERR_FIRST 5001
-#define SEALBUF_ERR_LAST  5035
+#define SEALBUF_ERR_LAST  5036
 
 #endif

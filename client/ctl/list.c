@@ -15,12 +15,13 @@ static int add_row(const struct sealbuf_info *info, void *userdata)
 
     if (table->count == 0)
         for (const char *const *header =
-                 (const char *const[]){"SIZE", "SEALS", "MODE", "OWNER", "PUBLISHED", "NAME", NULL};
+                 (const char *const[]){"SIZE", "SEALS", "MODE", "SURVIVES", "OWNER", "PUBLISHED", "NAME", NULL};
              *header; header++)
             table_add(table, "%s", *header);
     table_add(table, "%s", display_bytes(info->size, size));
     table_add(table, "%s", sealbuf_seals_format(info->seals, seals));
     table_add(table, "%04o%s", info->mode, info->flags & SEALBUF_INFO_TAKE ? "+take" : "");
+    table_add(table, "%s", info->flags & SEALBUF_INFO_SURVIVES ? "yes" : "no");
     table_add(table, "%s", display_user(info->owner, user));
     table_add(table, "%s", display_time(info->published_ns, time));
     table_add(table, "%s", info->name);
@@ -65,7 +66,7 @@ static int list_json(const struct options *options)
 int command_list(const struct options *options)
 {
     CLEANUP(table_free)
-    struct table table = {.alignment = "rlllll"};
+    struct table table = {.alignment = "rllllll"};
 
     if (options->json)
         return list_json(options);

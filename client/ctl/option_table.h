@@ -8,7 +8,7 @@
 struct command;
 struct options;
 
-#define OPTION_ROWS 21
+#define OPTION_ROWS 23
 
 struct option_row {
     const char *name;

@@ -23,6 +23,7 @@ struct options {
     bool all;
     bool replace;
     bool take;
+    bool is_volatile, or_volatile;
     bool writable;
     bool has_owner;
     uint32_t owner;

@@ -116,14 +116,15 @@ static int add_origin(json_t *object, const struct sealbuf_info *info)
 
 json_t *output_info(const struct sealbuf_info *info)
 {
-    json_t *object = json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:b, s:b, s:b, s:b}", "name",
-                               of_name(info, output_text(info->name)), "id", output_number(info->id), "generation",
-                               of_name(info, output_number(info->generation)), "size", output_number(info->size),
-                               "allocated", output_number(info->allocated), "seals", output_seals(info->seals),
-                               "seals_raw", (json_int_t)info->seals, "mode", of_name(info, mode_text(info->mode)),
-                               "label", output_text(info->label), "adopted", !!(info->flags & SEALBUF_INFO_ADOPTED),
-                               "executable", !!(info->flags & SEALBUF_INFO_EXECUTABLE), "huge",
-                               !!(info->flags & SEALBUF_INFO_HUGE), "take", !!(info->flags & SEALBUF_INFO_TAKE));
+    json_t *object =
+        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:b, s:b, s:b, s:b, s:b}", "name",
+                  of_name(info, output_text(info->name)), "id", output_number(info->id), "generation",
+                  of_name(info, output_number(info->generation)), "size", output_number(info->size), "allocated",
+                  output_number(info->allocated), "seals", output_seals(info->seals), "seals_raw",
+                  (json_int_t)info->seals, "mode", of_name(info, mode_text(info->mode)), "label",
+                  output_text(info->label), "adopted", !!(info->flags & SEALBUF_INFO_ADOPTED), "executable",
+                  !!(info->flags & SEALBUF_INFO_EXECUTABLE), "huge", !!(info->flags & SEALBUF_INFO_HUGE), "take",
+                  !!(info->flags & SEALBUF_INFO_TAKE), "survives", !!(info->flags & SEALBUF_INFO_SURVIVES));
 
     if (!object || add_origin(object, info) == 0)
         return object;

@@ -130,7 +130,9 @@ static int publish(sealbuf_client *client, const struct options *options, sealbu
         .seals = options->seals,
         .mode = options->mode,
         .flags = (options->replace ? SEALBUF_PUBLISH_REPLACE : 0) | (options->take ? SEALBUF_PUBLISH_TAKE : 0) |
-                 (options->has_group ? SEALBUF_PUBLISH_GROUP : 0),
+                 (options->has_group ? SEALBUF_PUBLISH_GROUP : 0) |
+                 (options->is_volatile ? SEALBUF_PUBLISH_VOLATILE : 0) |
+                 (options->or_volatile ? SEALBUF_PUBLISH_OR_VOLATILE : 0),
         .group = options->group,
     };
     uint64_t generation;

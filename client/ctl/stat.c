@@ -39,6 +39,7 @@ static int print_text(const struct sealbuf_info *info)
     ROW(&table, "Kind", "%s%s%s", info->flags & SEALBUF_INFO_ADOPTED ? "adopted" : "created",
         info->flags & SEALBUF_INFO_EXECUTABLE ? ", executable" : "",
         info->flags & SEALBUF_INFO_HUGE ? ", huge pages" : "");
+    ROW(&table, "Survives", "%s", info->flags & SEALBUF_INFO_SURVIVES ? "a crash or restart of the broker" : "no");
     if (info->flags & SEALBUF_INFO_TAKE)
         ROW(&table, "Hand-over", "whoever gets it by this name takes it");
     ROW(&table, "Created", "%s by process %u", display_time(info->created_ns, text), info->creator_pid);

@@ -306,6 +306,14 @@ def many_hangups(*_):
         equal(after < memory + (2 << 20), True, '%d bytes, %d before' % (after, memory))
 
 
+def next_state(manager):
+    """What the broker tells next, but for its line of status."""
+    while True:
+        told = manager.recv(4096).decode().strip()
+        if not told.startswith('STATUS='):
+            return told
+
+
 @suite.test
 def service_manager_is_told(*_):
     """the service manager hears RELOADING with the time, and READY when it is done, whatever comes out"""
@@ -316,16 +324,16 @@ def service_manager_is_told(*_):
         with Broker('--config', path, environment={'NOTIFY_SOCKET': folder.at('notify')}) as broker:
             try:
                 manager.settimeout(1)
-                equal(manager.recv(4096), b'READY=1', 'at the start')
+                equal(next_state(manager), 'READY=1', 'at the start')
             except TimeoutError as error:
                 raise Skip('built without libsystemd') from error
             manager.settimeout(10)
             for text in ('', 'nonsense', '[limits]\nnames = 5\n'):
                 folder.write('c', text)
                 hang_up(broker)
-                reloading = re.fullmatch(rb'RELOADING=1\nMONOTONIC_USEC=(\d+)', manager.recv(4096))
+                reloading = re.fullmatch(r'RELOADING=1\nMONOTONIC_USEC=(\d+)', next_state(manager))
                 equal(bool(reloading), True, 'RELOADING')
-                equal(manager.recv(4096), b'READY=1', 'when it is done')
+                equal(next_state(manager), 'READY=1', 'when it is done')
 
 
 if __name__ == '__main__':

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Who a peer is for the broker: process, security label, user namespaces; and where that is told."""
+import contextlib
 import errno
 import os
 import shutil
@@ -152,6 +153,29 @@ def journal(*_):
               {'SEALBUF_UID': str(os.getuid()), 'SEALBUF_PID': str(os.getpid()), 'SEALBUF_SECURITY': LABEL}, 'fields')
         fields = own.entry('disconnected')
         equal(fields.get('SEALBUF_SECURITY'), LABEL, 'label of who has gone')
+    own.journal.close()
+
+
+@suite.test
+def journal_does_not_read(*_):
+    """a journal that does not read holds nobody up; it is told later how much was lost"""
+    need_root()
+    need_own_proc()
+    with open(SEALBUFD, 'rb') as program:
+        if b'libsystemd' not in program.read():
+            raise Skip('sealbufd is built without systemd')
+    with preload_library() as library, Journalled(library) as own:
+        for _ in range(2000):  # lines of debug: no limit is on those but that for lines about clients, so it is SIGHUPs
+            own.process.send_signal(signal.SIGHUP)
+            with own.connect() as client:
+                client.ping()
+        own.journal.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                own.journal.recv(65536)
+        own.journal.settimeout(10)
+        own.process.send_signal(signal.SIGHUP)
+        own.entry('lines are lost: the log was not read')
     own.journal.close()
 
 

@@ -22,13 +22,13 @@ SEAL_SEAL, SHRINK, GROW, WRITE, FUTURE_WRITE, EXEC = 1, 2, 4, 8, 16, 32
 IMMUTABLE = SHRINK | GROW | WRITE
 
 CREATE_GROWABLE, CREATE_SHRINKABLE, CREATE_EXECUTABLE, CREATE_HUGE = 1, 2, 4, 8
-PUBLISH_REPLACE, PUBLISH_VERIFY, PUBLISH_GROUP, PUBLISH_TAKE = 1, 2, 4, 8
+PUBLISH_REPLACE, PUBLISH_VERIFY, PUBLISH_GROUP, PUBLISH_TAKE, PUBLISH_VOLATILE, PUBLISH_OR_VOLATILE = 1, 2, 4, 8, 16, 32
 GET_WRITABLE, GET_DETAILS = 1, 2
 LIST_ALL_OWNERS = 1
 SHARE_WRITABLE, SHARE_TAKE = 1, 2
 ACCOUNTS_ALL = 1
 ALL_UIDS = 0xffffffff
-INFO_PUBLISHED, INFO_ADOPTED, INFO_EXECUTABLE, INFO_HUGE, INFO_TAKE = 1, 2, 4, 8, 16
+INFO_PUBLISHED, INFO_ADOPTED, INFO_EXECUTABLE, INFO_HUGE, INFO_TAKE, INFO_SURVIVES = 1, 2, 4, 8, 16, 32
 
 ERRORS = '''
     MALFORMED VERSION OPCODE RESERVED HELLO DESCRIPTORS TOO_BIG
@@ -38,6 +38,7 @@ ERRORS = '''
     LIMIT MEMORY TABLE_FULL UNSUPPORTED STOPPING INTERNAL'''.split()
 CODE = {name: 5001 + i for i, name in enumerate(ERRORS)}
 CODE['TOKEN'] = 5035
+CODE['STORE_FULL'] = 5036
 NAME_OF = {code: name for name, code in CODE.items()}
 
 
@@ -67,12 +68,13 @@ STATS_REPLY = fields('u32 status, u32 pid, u64 uptime_ns, u64 requests, u64 refu
                      'u64 buffers_limit, u64 bytes, u64 bytes_limit, u64 names, u64 names_limit, u64 connections, '
                      'u64 connections_limit, u64 buffer_size_limit, u64 jobs, u64 queued_descriptors, u32 uid, '
                      'u64 uid_buffers, u64 uid_buffers_limit, u64 uid_bytes, u64 uid_bytes_limit, u64 uid_names, '
-                     'u64 uid_names_limit, u64 uid_connections, u64 uid_connections_limit, text version')
+                     'u64 uid_names_limit, u64 uid_connections, u64 uid_connections_limit, text version, '
+                     'u64 stored, u64 stored_limit, u64 uid_stored, u64 uid_stored_limit')
 TOKEN = fields('u32 status, u32 uses, u64 id, u64 expire_ms, token token, text text')
 ACCOUNT = fields('u32 status, u32 uid, ' + ', '.join(
     'u64 %s, u64 %s_limit' % (name, name) for name in (
         'bytes', 'buffers', 'names', 'metadata', 'tokens', 'connections', 'requests', 'replies', 'queued_descriptors',
-        'in_flight')))
+        'in_flight', 'stored')))
 
 REQUESTS = {HELLO: HELLO_REQUEST, CREATE: CREATE_REQUEST, SEAL: SEAL_REQUEST, ADOPT: ADOPT_REQUEST,
             PUBLISH: PUBLISH_REQUEST, GET: GET_REQUEST, REMOVE: TARGET_REQUEST, STAT: TARGET_REQUEST,

@@ -50,7 +50,7 @@ round_trip() {
 activate --seqpacket "$socket"
 check "nothing is started before there is a client" is_waiting
 check "the first client starts the broker, and is answered" "$ctl" ping
-check "the broker has taken the socket" grep -q 'listening on 1 socket from the service manager' "$work/log"
+check "the broker has taken the socket, and says so" grep -q "listening on $socket, from the service manager" "$work/log"
 check "put" "$ctl" put activated "$sealbufd"
 check "get gives what was put" round_trip
 check "the next client is served, too" "$ctl" remove activated
@@ -67,12 +67,67 @@ await_end
 report "$status" "it leaves with status 0 when nobody is there any more" "$work/log"
 rm -f -- "$socket"
 
-# The type that a unit with ListenStream= would give. The client is somebody who connects.
-activate "" "$socket"
-"$PYTHON" -c 'import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])' "$socket" 2>/dev/null
+# What would be lost keeps it: nobody is connected, but something is published.
+activate --seqpacket "$socket" --idle-exit 200ms
+check "put into a broker that leaves when idle" "$ctl" put kept "$sealbufd"
+sleep 1
+check "it does not leave while a published buffer would be lost" kill -0 "$broker"
+check "the buffer is there" "$ctl" get kept --output /dev/null
+check "remove it" "$ctl" remove kept
 await_end
-report "$((status == 1 ? 0 : 1))" "a stream socket: exit status 1" "$work/log"
-check "the message says what is wrong, and what to do" grep -q 'SOCK_SEQPACKET.*ListenSequentialPacket=' "$work/log"
+report "$status" "then it leaves, with status 0" "$work/log"
+rm -f -- "$socket"
+
+# Several at once, told apart by their names. Whichever is connected to starts the broker.
+systemd-socket-activate --seqpacket --fdname=system:admin -l "$socket" -l "$work/second" "$sealbufd" >"$work/log" 2>&1 &
+broker=$!
+await 5 grep -q "Listening on $work/second" "$work/log"
+check "the second of two sockets starts the broker" "$ctl" --socket "$work/second" ping
+check "the first one is served, too" "$ctl" ping
+check "the log tells them apart" grep -q "listening on $socket,.*'system'" "$work/log"
+check "by their names" grep -q "listening on $work/second,.*'admin'" "$work/log"
+"$PYTHON" - "$work/second" <<'END' 2>/dev/null
+import socket, sys
+client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+client.connect(sys.argv[1])
+client.send(b'x' * 100)
+client.recv(4096)
+END
+check "and a client that is dropped says by which it came" await 5 grep -q "socket admin: dropped" "$work/log"
+check "put by one" "$ctl" --socket "$work/second" put both "$sealbufd"
+check "get by the other" "$ctl" get both --output /dev/null
+kill -TERM "$broker"
+await_end
+report "$status" "SIGTERM ends it, with status 0" "$work/log"
+rm -f -- "$socket" "$work/second"
+
+# wrong KIND CLIENT PATTERN OPTION ADDRESS: a socket unit with a wrong setting; the client is a line of Python that makes
+# the activator start the broker.
+wrong() {
+    activate "$4" "$5"
+    "$PYTHON" -c "import socket; $2" 2>/dev/null
+    await_end
+    report "$((status == 1 ? 0 : 1))" "$1: exit status 1" "$work/log"
+    check "the message says which one, what is wrong, and what to do" grep -Eq "named '.*'.*$3" "$work/log"
+    rm -f -- "$socket"
+}
+path="'$socket'"
+wrong "a stream socket" "socket.socket(socket.AF_UNIX).connect($path)" \
+    'SOCK_SEQPACKET; write ListenSequentialPacket= for ListenStream=' "" "$socket"
+wrong "a datagram socket" "socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'x', $path)" \
+    'SOCK_SEQPACKET; write ListenSequentialPacket= for ListenDatagram=' --datagram "$socket"
+wrong "an internet socket" "socket.create_connection(('127.0.0.1', 48291))" \
+    'no Unix socket.*ListenSequentialPacket= a path' "" 127.0.0.1:48291
+# With --accept the activator stays, and starts a broker for each connection.
+systemd-socket-activate --seqpacket --accept -l "$socket" "$sealbufd" >"$work/log" 2>&1 &
+broker=$!
+await 5 grep -q 'Listening on' "$work/log"
+"$PYTHON" -c "import socket; socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).connect($path)"
+check "a connection instead of a socket to listen on: Accept=yes is the reason" await 5 grep -q \
+    'not listening; remove Accept=yes' "$work/log"
+kill "$broker"
+wait "$broker" 2>/dev/null
+broker=
 rm -f -- "$socket"
 
 # Two places to listen at contradict each other.

@@ -2,58 +2,13 @@
 # SPDX-License-Identifier: MIT
 # What boot.sh runs in its container, as a service of the systemd that has booted there. Prints TAP.
 
-set -u
-export LC_ALL=C
-NOBODY=65534
-count=0
-
-report() { # RESULT DESCRIPTION [FILE...]: the files explain a failure
-    count=$((count + 1))
-    if [ "$1" -eq 0 ]; then
-        echo "ok $count - $2"
-        return
-    fi
-    echo "not ok $count - $2"
-    tail -n 10 -- "${@:3}" 2>/dev/null | tr -cd '[:print:]\n' | sed 's/^/# /'
-}
-
-check() { # DESCRIPTION COMMAND...: the command must succeed
-    local description=$1
-    shift
-    "$@" >/tmp/check 2>&1
-    report $? "$description" /tmp/check
-}
-
-as_nobody() {
-    setpriv --reuid="$NOBODY" --regid="$NOBODY" --clear-groups -- "$@"
-}
-
-property() { # UNIT PROPERTY
-    systemctl show --value --property="$2" "$1"
-}
-
-property_is() { # UNIT PROPERTY VALUE
-    local is
-    is=$(property "$1" "$2")
-    [ "$is" = "$3" ] || {
-        echo "$2 of $1 is '$is', not '$3'"
-        return 1
-    }
-}
+# shellcheck source=tests/systemd/inside_tools.sh
+. "$(dirname -- "$0")/inside_tools.sh"
 
 # ---- The install, as a package would do it ---------------------------------------------------------------------------
 
-# This must not be the machine's own root: what follows writes to it.
-if [ "$(systemd-detect-virt --container)" != systemd-nspawn ] || [ ! -d /stage ] || [ ! -d /out ] ||
-    [ "$(findmnt --noheadings --output FSTYPE /)" != overlay ]; then
-    echo "1..0 # SKIP is run by boot.sh, in its container"
-    exit 0
-fi
-# As a package manager does it: /lib may be a link, and stays one.
-tar -C /stage -cf - . | tar -C / --keep-directory-symlink --no-overwrite-dir -xf -
-ldconfig
+install_stage
 mkdir -p /run/user/0 # what the service manager of a user needs
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 units=$(cd /stage && find . -path '*/system/sealbufd.*' -printf '/%P\n')
 user_units=$(cd /stage && find . -path '*/user/sealbufd.*' -printf '/%P\n')
 

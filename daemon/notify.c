@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: MIT */
+#include "notify.h"
+
+#include <config-build.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "cleanup.h"
+#include "clock.h"
+#include "log.h"
+#include "message_id.h"
+#include "turn.h"
+
+#if HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+#define STATUS_ROOM  256
+#define MESSAGE_ROOM (STATUS_ROOM + 128)
+/* How long a start may go on without a word of it, once it has said that it goes on. */
+#define EXTEND_USEC      30000000
+#define EXTEND_EVERY_NS  1000000000
+#define USEC_IN_A_SECOND 1000000
+
+static const struct timeval retry_time = {.tv_usec = 100000};
+
+static struct {
+    int socket; /* -1: nobody listens */
+    struct sockaddr_un address;
+    socklen_t address_length;
+    struct event_base *loop;
+    struct event retry, feed;
+    struct timeval feed_time;
+    uint64_t watchdog_ns;    /* after which the manager takes the loop for dead; 0: never */
+    uint64_t fed_ns;         /* when the loop last was alive */
+    uint64_t extended_ns;    /* when it was last said that the start goes on */
+    uint64_t reloading_usec; /* still to be told: since when it reloads, */
+    bool ready, stopping;    /* */
+    bool alive;              /* for the watchdog, */
+    bool status_changed;     /* and `status` */
+    char status[STATUS_ROOM];
+} state = {.socket = -1};
+
+/* False: the manager's queue is full, so it is to be tried again. An error that stays is nobody's business but its own.
+ */
+static bool tell(const char *text)
+{
+    ssize_t n = sendto(state.socket, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL,
+                       (const struct sockaddr *)&state.address, state.address_length);
+    return n >= 0 || (errno != EAGAIN && errno != ENOBUFS && errno != ENOMEM && errno != EINTR);
+}
+
+static bool tell_reloading(void)
+{
+    char text[MESSAGE_ROOM];
+
+    if (state.reloading_usec == 0)
+        return true;
+    snprintf(text, sizeof(text), "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long)state.reloading_usec);
+    if (!tell(text))
+        return false;
+    state.reloading_usec = 0;
+    return true;
+}
+
+static bool tell_the_rest(void)
+{
+    char text[MESSAGE_ROOM];
+
+    if (!state.ready && !state.stopping && !state.alive && !state.status_changed)
+        return true;
+    snprintf(text, sizeof(text), "%s%s%s%s%s", state.ready ? "READY=1\n" : "", state.stopping ? "STOPPING=1\n" : "",
+             state.alive ? "WATCHDOG=1\n" : "", state.status_changed ? "STATUS=" : "",
+             state.status_changed ? state.status : "");
+    if (!tell(text))
+        return false;
+    state.ready = state.stopping = state.alive = state.status_changed = false;
+    return true;
+}
+
+static void tell_all(void)
+{
+    if (state.socket < 0)
+        return;
+    if ((!tell_reloading() || !tell_the_rest()) && state.loop)
+        event_add(&state.retry, &retry_time);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd, (void)what, (void)argument;
+    tell_all();
+}
+
+/* Fed at half of its time: later than at three quarters, the loop has stood still in between. */
+static void on_feed(evutil_socket_t fd, short what, void *argument)
+{
+    uint64_t now = clock_monotonic_ns(), passed_ns = now - state.fed_ns;
+
+    (void)fd, (void)what, (void)argument;
+    state.fed_ns = now;
+    state.alive = true;
+    tell_all();
+    event_add(&state.feed, &state.feed_time);
+    uint64_t late_ns = passed_ns - state.watchdog_ns / 2;
+    if (passed_ns > state.watchdog_ns / 4 * 3)
+        log_about(LOG_WARNING, &(struct log_subject){.message_id = MESSAGE_ID_LATE},
+                  "the loop stood still for %.1f s; after %.1f s (WatchdogSec=) the service manager ends the broker",
+                  (double)late_ns / 1e9, (double)state.watchdog_ns / 1e9);
+}
+
+#if HAVE_SYSTEMD
+
+static uint64_t ask_watchdog(void)
+{
+    uint64_t usec = 0;
+
+    return sd_watchdog_enabled(0, &usec) > 0 ? usec * 1000 : 0;
+}
+
+/* A path, or, with '@' for its first NUL, an abstract address. */
+static bool find_address(void)
+{
+    const char *address = getenv("NOTIFY_SOCKET");
+    size_t length = address ? strlen(address) : 0;
+
+    if (length < 2 || (address[0] != '/' && address[0] != '@') || length >= sizeof(state.address.sun_path))
+        return false;
+    state.address.sun_family = AF_UNIX;
+    memcpy(state.address.sun_path, address, length);
+    if (address[0] == '@')
+        state.address.sun_path[0] = '\0';
+    state.address_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
+    return true;
+}
+
+#else
+
+static uint64_t ask_watchdog(void)
+{
+    return 0;
+}
+
+static bool find_address(void)
+{
+    return false;
+}
+
+#endif
+
+void notify_open(void)
+{
+    if (!find_address())
+        return;
+    state.socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (state.socket < 0) {
+        log_line(LOG_WARNING, "cannot tell the service manager anything: %s", strerror(errno));
+        return;
+    }
+    state.watchdog_ns = ask_watchdog();
+}
+
+void notify_attach(struct event_base *loop)
+{
+    if (state.socket < 0)
+        return;
+    state.loop = loop;
+    evtimer_assign(&state.retry, loop, on_retry, NULL);
+    evtimer_assign(&state.feed, loop, on_feed, NULL);
+    /* A loop that serves some clients and no others is alive. */
+    event_priority_set(&state.feed, PRIORITY_FEW);
+    if (state.watchdog_ns == 0)
+        return;
+    uint64_t half_usec = state.watchdog_ns / 2000;
+    state.feed_time = (struct timeval){.tv_sec = (time_t)(half_usec / USEC_IN_A_SECOND),
+                                       .tv_usec = (suseconds_t)(half_usec % USEC_IN_A_SECOND)};
+    state.fed_ns = clock_monotonic_ns();
+    event_add(&state.feed, &state.feed_time);
+}
+
+void notify_close(void)
+{
+    if (state.socket < 0)
+        return;
+    if (state.loop) {
+        event_del(&state.retry);
+        event_del(&state.feed);
+        state.loop = NULL;
+    }
+    close_quietly(take_fd(&state.socket));
+}
+
+bool notify_is_heard(void)
+{
+    return state.socket >= 0;
+}
+
+void notify_still_starting(void)
+{
+    uint64_t now = clock_monotonic_ns();
+    char text[MESSAGE_ROOM];
+
+    if (state.socket < 0 || now - state.extended_ns < EXTEND_EVERY_NS)
+        return;
+    /* In place of another program, which was watched, this one is watched from its first moment. */
+    snprintf(text, sizeof(text), "EXTEND_TIMEOUT_USEC=%d\nWATCHDOG=1", EXTEND_USEC);
+    if (tell(text))
+        state.extended_ns = now;
+}
+
+void notify_ready(void)
+{
+    state.ready = true;
+    tell_all();
+}
+
+void notify_reloading(void)
+{
+    state.ready = false; /* which would come after this, and before it is */
+    state.reloading_usec = clock_monotonic_ns() / 1000;
+    tell_all();
+}
+
+void notify_stopping(void)
+{
+    state.stopping = true;
+    tell_all();
+}
+
+bool notify_status(const char *text)
+{
+    if (strcmp(text, state.status) == 0)
+        return false;
+    snprintf(state.status, sizeof(state.status), "%s", text);
+    state.status_changed = true;
+    tell_all();
+    return true;
+}

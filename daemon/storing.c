@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+#include "storing.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "sealing.h"
+#include "seals.h"
+#include "serve.h"
+
+/* Records that are looked through between two looks at the clock. */
+#define LOOK_AT_ONCE 4
+
+struct store_task {
+    struct store_wait wait;
+    struct store_job *job;
+    unsigned record; /* of the request */
+    int error;       /* 0, or a code for which it was not even tried: LIMIT, with `met`, or MEMORY */
+    int result;      /* of the store: 0 or a negative errno */
+    struct limit_met met;
+};
+
+struct store_job {
+    struct broker *broker;
+    struct peer *peer; /* that waits for it; NULL while the request is looked through */
+    struct seal_job *sealed;
+    uint8_t *message; /* behind the tasks */
+    size_t length;
+    unsigned pending; /* tasks */
+    unsigned count;
+    struct store_task tasks[];
+};
+
+static void task_done(struct store_wait *wait, int result)
+{
+    struct store_task *task = (struct store_task *)(void *)wait;
+    struct store_job *job = task->job;
+
+    task->result = result;
+    job->pending--;
+    if (job->peer && job->pending == 0)
+        turn_wait(job->peer);
+}
+
+bool storing_is_done(const struct store_job *job)
+{
+    return job->pending == 0;
+}
+
+const uint8_t *storing_message(const struct store_job *job, size_t *length)
+{
+    *length = job->length;
+    return job->message;
+}
+
+struct seal_job *storing_take_sealed(struct store_job *job)
+{
+    return take_pointer(job->sealed);
+}
+
+void storing_free(struct store_job *job)
+{
+    if (!job)
+        return;
+    for (unsigned i = 0; i < job->count; i++)
+        store_forget(&job->broker->store, &job->tasks[i].wait);
+    sealing_free(job->sealed);
+    free(job);
+}
+
+/* The buffer that the record in hand wants stored, and that is not. What will be refused anyway is not stored first. */
+static bool is_to_be_stored(struct request *request, const union request_record *in, struct buffer **buffer)
+{
+    uint32_t now;
+
+    if (in->publish.flags & SEALBUF_PUBLISH_VOLATILE || check_publish(request, &in->publish, buffer))
+        return false;
+    if ((*buffer)->is_stored)
+        return false;
+    return buffer_seals(*buffer, in->publish.seals, &now) == 0 && seals_contain(now, in->publish.seals);
+}
+
+static struct store_job *new_job(const struct request *request)
+{
+    size_t tasks = request->header.count * sizeof(struct store_task);
+    struct store_job *job = malloc(sizeof(*job) + tasks + request->length);
+
+    if (!job)
+        return NULL;
+    *job = (struct store_job){.broker = request->broker, .length = request->length};
+    job->message = (uint8_t *)job->tasks + tasks;
+    memcpy(job->message, request->message, request->length);
+    return job;
+}
+
+static int add_task(struct request *request, struct buffer *buffer)
+{
+    if (!request->to_store && !(request->to_store = new_job(request)))
+        return -ENOMEM;
+    struct store_job *job = request->to_store;
+    struct store_task *task = &job->tasks[job->count++];
+    *task = (struct store_task){.wait = {.done = task_done}, .job = job, .record = request->index};
+    task->error = store_keep(&request->broker->store, buffer, &task->wait, &task->met);
+    job->pending += task->error == 0;
+    return 0;
+}
+
+/* From the record in hand on, until the turn is over. 1 then; 0 at the end; or a negative errno. */
+static int look_through(struct request *request)
+{
+    union request_record room;
+    struct buffer *buffer = NULL;
+
+    while (request->index < request->header.count) {
+        const union request_record *in = next_record(request, &room);
+        int r = is_to_be_stored(request, in, &buffer) ? add_task(request, buffer) : 0;
+        request->index++;
+        if (r < 0)
+            return r;
+        if (request->index < request->header.count && request->index % LOOK_AT_ONCE == 0 &&
+            turn_is_over(request->broker))
+            return 1;
+    }
+    return 0;
+}
+
+static enum storing start(struct request *request, struct limit_met *met, int *error)
+{
+    struct store_job *job = take_pointer(request->to_store);
+
+    if (storing_is_done(job)) {
+        request->stored = job;
+        return STORING_NOT_NEEDED;
+    }
+    if (!peer_charge_request(request->peer, met)) {
+        storing_free(job);
+        *error = -EDQUOT;
+        return STORING_FAILED;
+    }
+    job->sealed = take_pointer(request->sealed);
+    job->peer = request->peer;
+    request->peer->storing = job;
+    return STORING_STARTED;
+}
+
+enum storing storing_start(struct request *request, struct limit_met *met, int *error)
+{
+    *error = request->broker->store.is_there ? look_through(request) : 0;
+    if (*error > 0)
+        return STORING_PAUSED;
+    request->looked_for_store = true;
+    request->index = 0;
+    request->records = (struct reader){request->message + HEADER_SIZE, request->length - HEADER_SIZE};
+    if (*error < 0) {
+        storing_free(take_pointer(request->to_store));
+        return STORING_FAILED;
+    }
+    return request->to_store ? start(request, met, error) : STORING_NOT_NEEDED;
+}
+
+static int refuse_result(struct request *request, int result)
+{
+    switch (result) {
+    case -ENOSPC:
+        return refuse(request, SEALBUF_ERR_STORE_FULL, "%s", "");
+    case -EMFILE:
+    case -ENFILE:
+    case -ETOOMANYREFS:
+        return refuse(request, SEALBUF_ERR_TABLE_FULL, "the buffer cannot be sent to the service manager: %s",
+                      strerror(-result));
+    default:
+        return refuse(request, SEALBUF_ERR_INTERNAL,
+                      "the service manager does not confirm that it keeps the buffer (%s), so it would not survive the "
+                      "broker; say that it need not, or try again",
+                      strerror(-result));
+    }
+}
+
+int storing_check(struct request *request, const struct buffer *buffer, uint32_t flags)
+{
+    const struct store_job *job = request->stored;
+
+    if (buffer->is_stored || !request->broker->store.is_there ||
+        flags & (SEALBUF_PUBLISH_VOLATILE | SEALBUF_PUBLISH_OR_VOLATILE))
+        return 0;
+    for (unsigned i = 0; job && i < job->count; i++) {
+        const struct store_task *task = &job->tasks[i];
+        if (task->record == request->index && task->error)
+            return refuse_limit(request, task->error, &task->met);
+        if (task->record == request->index && task->result < 0)
+            return refuse_result(request, task->result);
+    }
+    /* It could not be published when the request was looked through. */
+    return refuse_with_remedy(request, SEALBUF_ERR_BUSY,
+                              "names or seals have changed while the broker made this publish; try again");
+}

@@ -1,0 +1,256 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""What the service manager is told, with this test in its place: states, the status line, the watchdog; and that a
+manager that does not listen, or a table of descriptors that is full, holds nothing up."""
+import contextlib
+import fcntl
+import os
+import re
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import sealbuf_wire as wire
+from configuring import Folder
+from testbed import PROMPT_SECONDS, SEALBUFD, Broker, Suite, equal, eventually, make
+
+suite = Suite()
+WATCHDOG_SECONDS = 0.4
+
+
+class Manager:
+    """A socket for what is told. `messages` are what has come until now: [(monotonic time, {key: value})]."""
+
+    def __init__(self):
+        self.directory = tempfile.mkdtemp(prefix='sealbuf-test-')
+        self.path = os.path.join(self.directory, 'notify')
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.socket.setblocking(False)
+        self.messages = []
+
+    def look(self):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                lines = self.socket.recv(4096).decode().splitlines()
+                self.messages.append((time.monotonic(), dict(line.split('=', 1) for line in lines)))
+        return self.messages
+
+    def of(self, key):
+        """What was told of this, in order."""
+        return [message[key] for _, message in self.look() if key in message]
+
+    def times_of(self, key):
+        return [at for at, message in self.look() if key in message]
+
+    def fill(self):
+        """Its queue, as others do it; returns how many messages that took."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+            other.setblocking(False)
+            for count in range(100000):
+                try:
+                    other.sendto(b'FULL=1', self.path)
+                except BlockingIOError:
+                    return count
+        raise AssertionError('the queue has no end')
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+        shutil.rmtree(self.directory)
+
+
+class Watched(Broker):
+    """Its watchdog is for whatever process it becomes."""
+
+    def command(self, program):
+        return ['sh', '-c', 'WATCHDOG_PID=$$ exec "$0" "$@"', *super().command(program)]
+
+
+@contextlib.contextmanager
+def managed(*arguments, **options):
+    with Manager() as manager:
+        environment = {'NOTIFY_SOCKET': manager.path, 'WATCHDOG_USEC': str(int(WATCHDOG_SECONDS * 1e6))}
+        with Watched(*arguments, environment=environment, **options) as broker:
+            yield manager, broker
+
+
+@suite.test
+def states(*_):
+    """READY once it serves, RELOADING with the clock's time and READY around a reload, STOPPING at the end"""
+    with Folder() as folder:
+        path = folder.write('c', '[limits]\nuid-names = 3\n')
+        with managed('--config', path) as (manager, broker):
+            eventually(lambda: manager.of('READY') == ['1'], what='READY')
+            equal(manager.of('RELOADING') + manager.of('STOPPING'), [], 'other states')
+            before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+            broker.process.send_signal(signal.SIGHUP)
+            eventually(lambda: manager.of('READY') == ['1', '1'], what='READY after a reload')
+            after = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+            reloads = [(message, i) for i, (_, message) in enumerate(manager.messages) if 'RELOADING' in message]
+            equal(len(reloads), 1, 'RELOADING')
+            equal(before <= int(reloads[0][0]['MONOTONIC_USEC']) <= after, True, 'the stamp is from between')
+            ready = [i for i, (_, message) in enumerate(manager.messages) if 'READY' in message]
+            equal(ready[0] < reloads[0][1] < ready[1], True, 'the order')
+            broker.stop()
+            equal(manager.of('STOPPING'), ['1'], 'STOPPING')
+            broker.stop = lambda *_: None
+
+
+@suite.test
+def status(*_):
+    """STATUS is a line about buffers, bytes and clients; it is told when it has changed, and once a second at most"""
+    with managed() as (manager, broker):
+        eventually(lambda: manager.of('STATUS') == ['0 buffers of 0 B, 0 names, 0 clients'], what='the first line')
+        with broker.connect() as client:
+            make(client, b'x' * 3 * 1024 * 1024, 'three')
+            make(client, b'x' * 512 * 1024, 'half')
+            eventually(lambda: manager.of('STATUS')[-1] == '2 buffers of 3.5 MiB, 2 names, 1 client', what='buffers')
+            end = time.monotonic() + 2.5
+            while time.monotonic() < end:
+                make(client, b'x', 'busy')
+                client.remove('busy')
+                manager.look()
+                time.sleep(0.002)
+            client.remove('three')
+            client.remove('half')
+        eventually(lambda: manager.of('STATUS')[-1] == '0 buffers of 0 B, 0 names, 0 clients', what='the last line')
+        at = manager.times_of('STATUS')
+        equal(min(b - a for a, b in zip(at[1:], at[2:])) > 0.9, True, 'a second between two lines: %r' % at)
+        lines = manager.of('STATUS')
+        equal(any(a == b for a, b in zip(lines, lines[1:])), False, 'a line that is told twice: %r' % lines)
+        time.sleep(1.5)
+        equal(manager.of('STATUS'), lines, 'lines while nothing happens')
+
+
+@suite.test
+def watchdog(*_):
+    """WATCHDOG comes from the loop, at half of its time, and does not come from a process that is stopped"""
+    with managed() as (manager, broker):
+        eventually(lambda: len(manager.of('WATCHDOG')) >= 6, what='the loop is alive')
+        at = manager.times_of('WATCHDOG')
+        equal(max(b - a for a, b in zip(at, at[1:])) < WATCHDOG_SECONDS, True, 'in time: %r' % at)
+        equal((at[-1] - at[0]) / (len(at) - 1) > WATCHDOG_SECONDS * 0.4, True, 'and not too often: %r' % at)
+        with broker.stopped():
+            manager.look()
+            before = len(manager.messages)
+            time.sleep(WATCHDOG_SECONDS * 2)
+            equal(len(manager.look()), before, 'messages of a process that is stopped')
+        eventually(lambda: 'the loop stood still for' in broker.log(), what='the log tells')
+        before = len(manager.of('WATCHDOG'))
+        eventually(lambda: len(manager.of('WATCHDOG')) > before, what='and it goes on')
+
+
+@suite.test
+def nobody_listens(*_):
+    """A manager whose queue is full holds nobody up; what counts is told when there is room again"""
+    with managed() as (manager, broker), broker.connect() as client:
+        eventually(lambda: manager.of('READY'), what='READY')
+        manager.fill()
+        end = time.monotonic() + 2
+        worst = 0
+        while time.monotonic() < end:
+            began = time.monotonic()
+            make(client, b'x', 'n', flags=wire.PUBLISH_REPLACE)
+            worst = max(worst, time.monotonic() - began)
+            broker.process.send_signal(signal.SIGHUP)
+        equal(worst < PROMPT_SECONDS, True, 'a client waited %.1f s' % worst)
+        client.remove('n')
+        make(client, b'x' * 2048, 'last')
+        del manager.messages[:]
+        eventually(lambda: '1 buffer of 2.0 KiB, 1 name, 1 client' in manager.of('STATUS'), what='the last status')
+        eventually(lambda: manager.of('WATCHDOG'), what='the loop is alive')
+        states_told = [key for _, message in manager.messages for key in message if key in ('RELOADING', 'READY')]
+        equal(states_told[-1:], ['READY'], 'the last state, of %r' % states_told)
+        equal(len(states_told) < 50, True, '%d states were kept' % len(states_told))
+        client.remove('last')
+
+
+@suite.test
+def stopped_while_nobody_listens(*_):
+    """A manager whose queue is full does not keep the broker from ending, either"""
+    with managed() as (manager, broker):
+        eventually(lambda: manager.of('READY'), what='READY')
+        manager.fill()
+        began = time.monotonic()
+        broker.stop()
+        equal(time.monotonic() - began < PROMPT_SECONDS, True, 'the end is prompt')
+        broker.stop = lambda *_: None
+
+
+@suite.test
+def table_full(*_):
+    """A table of descriptors that is full does not keep the watchdog hungry"""
+    with managed() as (manager, broker):
+        eventually(lambda: manager.of('WATCHDOG'), what='the loop is alive')
+        before = broker.limit_descriptors(3)
+        try:
+            first = len(manager.of('WATCHDOG'))
+            eventually(lambda: len(manager.of('WATCHDOG')) > first + 3, what='the loop is alive still')
+        finally:
+            broker.limit_descriptors(before)
+
+
+class Piped(Broker):
+    """Its standard error is a pipe that nobody reads, until somebody does."""
+
+    def before_exec(self):
+        os.dup2(self.pipe[1], 2)
+
+    def start(self, *arguments):
+        self.pipe = os.pipe()
+        fcntl.fcntl(self.pipe[1], fcntl.F_SETPIPE_SZ, 4096)
+        super().start(*arguments)
+
+
+@suite.test
+def log_is_not_read(*_):
+    """A log that nobody reads holds nobody up; who reads again is told how much was lost"""
+    with Piped() as broker:
+        for _ in range(300):
+            broker.process.send_signal(signal.SIGHUP)
+            with broker.connect() as client:
+                client.ping()
+        os.set_blocking(broker.pipe[0], False)
+        os.read(broker.pipe[0], 65536)
+        broker.process.send_signal(signal.SIGHUP)
+        eventually(lambda: select.select([broker.pipe[0]], [], [], 0)[0], what='a line')
+        equal(re.search(rb'\d+ lines are lost', os.read(broker.pipe[0], 65536)) is not None, True, 'what was lost')
+    for end in broker.pipe:
+        os.close(end)
+
+
+@suite.test
+def abstract(*_):
+    """An abstract address, as other managers give one; and what is no address is nobody's"""
+    with Manager() as manager, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind('\0' + manager.path)
+        other.settimeout(10)
+        with Broker(environment={'NOTIFY_SOCKET': '@' + manager.path}):
+            equal(b'READY=1' in other.recv(4096), True, 'READY')
+    for address in ('relative', '@', '', '/' + 200 * 'x', '/nowhere/at/all'):
+        with Broker(environment={'NOTIFY_SOCKET': address}) as broker, broker.connect() as client:
+            client.ping()
+
+
+@suite.test
+def watchdog_of_others(*_):
+    """A watchdog that is for another process is not fed"""
+    with Manager() as manager:
+        environment = {'NOTIFY_SOCKET': manager.path, 'WATCHDOG_USEC': '100000', 'WATCHDOG_PID': '1'}
+        with Broker(environment=environment):
+            eventually(lambda: manager.of('READY'), what='READY')
+            time.sleep(0.5)
+            equal(manager.of('WATCHDOG'), [], 'WATCHDOG')
+
+
+if subprocess.run(['ldd', SEALBUFD], stdout=subprocess.PIPE, check=False).stdout.find(b'libsystemd') < 0:
+    print('1..0 # SKIP sealbufd is built without systemd')
+else:
+    suite.main()

@@ -1,0 +1,14 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# What survives the broker, under a real systemd: boots one in a container, with the install put in, and has the broker
+# killed, restarted, re-executed and frozen there in the middle of storms of requests: see survival_inside.sh. Prints
+# TAP.
+#
+#     survival.sh [--seed TEXT] [--kill ROUNDS] [--restart ROUNDS] [--reexec ROUNDS] [--freeze ROUNDS]
+#
+# Environment: SEED, as --seed; else see boot_tools.sh.
+
+# shellcheck source=tests/systemd/boot_tools.sh
+. "$(dirname -- "$0")/boot_tools.sh"
+boot_needs "$@"
+boot 900 survival_inside.sh "${SEED:+--seed $SEED}" "$@"
