@@ -106,6 +106,8 @@ class Scene:
             lines = log.read().count('\n')
         if lines > GREATEST_LOG:
             raise Failure('it wrote %d lines into its log' % lines)
+        if self.keeper.crashes():
+            raise Failure('%s' % self.keeper.crashes())
         return len(found)
 
     def look_at(self, client, name, record):
@@ -224,8 +226,10 @@ def try_it(scene, i, ledger, entries=None):
         return scene.names_after(ledger, entries)
     except (Failure, AssertionError, wire.Disconnected, wire.Refused, OSError) as error:
         log = '; '.join(scene.keeper.log().splitlines()[-6:])
-        if scene.keeper.process:
-            scene.keeper.end(9)
+        with contextlib.suppress(AssertionError):
+            if not scene.keeper.ended():
+                scene.keeper.end(9)
+        scene.keeper.ends_of_its_own = []
         raise Failure('round %d: %s: %s; its log: %s' % (i, type(error).__name__, error, log)) from error
 
 

@@ -9,7 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'integration'))
 import sealbuf_wire as wire  # noqa: E402
 from managers import Systemd, broker_pid, wait_for  # noqa: E402
-from storm import Tap  # noqa: E402
+from storm import Tap, nothing_crashed  # noqa: E402
 from storm_client import Failure  # noqa: E402
 
 STORE_FULL = 5036
@@ -158,6 +158,7 @@ class FullStore:
         self.make_room(tap)
         self.churn(tap, rounds)
         self.store_is_clean(tap)
+        nothing_crashed(tap, self.manager)
 
 
 def run_full_store(manager, seed, tap, rounds=10):

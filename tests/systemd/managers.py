@@ -83,6 +83,12 @@ class Systemd:
     def stored(self):
         return int(self.property('NFileDescriptorStore'))
 
+    def crashes(self):
+        """What the journal has of brokers that ended otherwise than by SIGKILL or in order."""
+        done = subprocess.run(['journalctl', '--unit', self.unit, '--output=cat', '--grep=Main process exited'],
+                              stdout=subprocess.PIPE, text=True)
+        return [line for line in done.stdout.splitlines() if 'status=9/KILL' not in line]
+
     def log(self):
         done = subprocess.run(['journalctl', '--unit', self.unit, '--output=cat', '--lines=30'],
                               stdout=subprocess.PIPE, text=True)
@@ -109,6 +115,7 @@ class Keeper:
         self.kept = []  # (name, descriptor, its inode)
         self.lock = threading.Lock()
         self.process = None
+        self.ends_of_its_own = []
         self.ready = threading.Event()
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.listener.bind(self.path)
@@ -165,7 +172,7 @@ class Keeper:
         if wait:
             wait_for(lambda: self.ready.is_set() or self.ended(), 'the broker is ready')
             if not self.ready.is_set():
-                raise AssertionError('the broker has ended with status %s' % self.process)
+                raise AssertionError('the broker has ended with status %s' % self.status)
 
     def ended(self):
         pid, status = os.waitpid(self.process, os.WNOHANG) if self.process else (0, 0)
@@ -175,8 +182,13 @@ class Keeper:
         return self.process is None
 
     def end(self, number):
-        os.kill(self.process, number)
-        wait_for(self.ended, 'the broker ends')
+        """Its status. It must not have ended before."""
+        if not self.ended():
+            os.kill(self.process, number)
+            wait_for(self.ended, 'the broker ends')
+        if self.status != (-number if number == signal.SIGKILL else 0):
+            self.ends_of_its_own.append('status %d' % self.status)
+            raise AssertionError('the broker has ended with status %d' % self.status)
         return self.status
 
     def pid(self):
@@ -194,13 +206,11 @@ class Keeper:
         for delay in delays:
             self.start(wait=False)
             time.sleep(delay)
-            if not self.ended():
-                self.end(signal.SIGKILL)
+            self.end(signal.SIGKILL)
         self.start()
 
     def restart(self):
-        if self.end(signal.SIGTERM):
-            raise AssertionError('after SIGTERM the broker ended with status %d' % self.status)
+        self.end(signal.SIGTERM)
         self.start()
 
     def stop(self):
@@ -214,9 +224,14 @@ class Keeper:
             self.kept = []
 
     def close(self):
-        if self.process:
+        if not self.ended():
             self.end(signal.SIGKILL)
         self.forget()
+
+    def crashes(self):
+        """Of brokers that ended by themselves, and what sanitizers have found."""
+        with open(self.log_path, errors='replace') as log:
+            return self.ends_of_its_own + [line for line in log if 'Sanitizer' in line or 'runtime error' in line]
 
     def stored(self):
         with self.lock:

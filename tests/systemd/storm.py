@@ -351,6 +351,13 @@ def stop_loses_all(tap, director):
                     len(names), client.greeting['instance'], director.instance))
 
 
+def nothing_crashed(tap, manager):
+    with tap.test('no broker has ended by itself'):
+        crashes = manager.crashes()
+        if crashes:
+            raise Failure('; '.join(crashes[:5]))
+
+
 def run_storms(manager, seed, rounds, tests_before=0):
     """rounds: {kind: how many}. The Tap."""
     tap, director = Tap(tests_before), Director(manager, seed)
@@ -362,6 +369,7 @@ def run_storms(manager, seed, rounds, tests_before=0):
             if rounds.get(kind):
                 storm_rounds(tap, director, kind, rounds[kind])
         stop_loses_all(tap, director)
+    nothing_crashed(tap, manager)
     print('# %.1f s' % (time.monotonic() - began))
     return tap
 
