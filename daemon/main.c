@@ -148,7 +148,6 @@ static int start(struct broker *broker, const struct config *config)
     broker->loop = new_loop();
     if (!broker->loop)
         return -ENOMEM;
-    notify_attach(broker->loop);
     turns_init(broker);
     tokens_init(&broker->tokens, &broker->quota, broker->loop);
     broker->workers = workers_start(broker->loop, SEALERS);
@@ -190,6 +189,7 @@ static int run(struct broker *broker, const struct config *config)
         watch_signal(broker, SIGINT, on_stop),
         watch_signal(broker, SIGHUP, on_hangup),
     };
+    notify_attach(broker->loop);
     broker->idle = config->idle_exit_ms ? idle_watch(broker) : NULL;
     sandbox_enter(config); /* nothing below opens anything but what clients ask for */
     announce(broker, config);
