@@ -175,22 +175,23 @@ def two_at_once(broker, _):
 
 @suite.test
 def dies(broker, bystander):
-    """A peer that dies while its publish waits leaves nothing behind, sent or not yet sent"""
-    with broker.connect() as first:
-        waiting = broker.connect()
-        many = broker.connect()
-        with manager.holding():
-            send_publish(first, [(create(first), 'first')])
-            equal(answered(first, 0.1), False, 'answered')
-            send_publish(waiting, [(create(waiting), 'waiting')])
-            send_publish(many, [(buffer, 'many/%d' % buffer) for buffer in create_many(many, 253)])
-            eventually(lambda: bystander.client.stats()['stored'] == 255, what='all are on their way')
-            waiting.close()
-            many.close()
-            eventually(lambda: bystander.client.stats()['stored'] == 1, what='what was not sent is not charged')
-            first.close()
-        eventually(lambda: bystander.client.stats()['stored'] == 0, what='nothing is charged')
-        eventually(lambda: manager.buffers() == [], what='nothing is kept')
+    """Peers that die while their publishes wait: they are carried out, or nothing is left of them"""
+    clients = [broker.connect() for _ in range(3)]
+    with manager.holding():
+        for i, client in enumerate(clients):
+            send_publish(client, [(buffer, 'dies/%d' % buffer) for buffer in create_many(client, 100)])
+            equal(answered(client, 0.1), False, 'answered')
+        eventually(lambda: bystander.client.stats()['stored'] == 300, what='all are on their way')
+        for client in clients:
+            client.close()
+    eventually(lambda: bystander.client.stats()['connections'] == 1, what='their connections end')
+    names = bystander.client.list(prefix='dies/')
+    equal(sorted(manager.buffers()), sorted(record['id'] for record in names), 'what is kept has a name')
+    equal(bystander.client.stats()['stored'], len(names), 'stored')
+    for record in names:
+        bystander.client.remove(record['name'])
+    eventually(lambda: manager.buffers() == [], what='nothing is kept')
+    equal(bystander.client.stats()['stored'], 0, 'stored')
 
 
 @suite.test
@@ -457,12 +458,16 @@ def stops(*_):
             with a_manager.holding():
                 send_publish(client, [(waiting, 'waiting')])
                 equal(answered(client, 0.1), False, 'answered')
+                queued = broker.connect()
+                send_publish(queued, [(buffer, 'queued/%d' % buffer) for buffer in create_many(queued, 100)])
+                equal(answered(queued, 0.1), False, 'answered')
                 begin = time.monotonic()
                 broker.process.terminate()
                 equal(broker.process.wait(20), 0, 'exit status')
                 if time.monotonic() - begin > 4:
                     raise AssertionError('it took %d seconds to stop' % (time.monotonic() - begin))
             client.close()
+            queued.close()
             eventually(lambda: a_manager.buffers() == [kept], what='what was published is there')
             broker.stop = lambda: shutil.rmtree(broker.directory)
 
