@@ -160,7 +160,6 @@ static int start(struct broker *broker, const struct config *config, struct take
     broker->loop = new_loop();
     if (!broker->loop)
         return -ENOMEM;
-    notify_attach(broker->loop);
     turns_init(broker);
     tokens_init(&broker->tokens, &broker->quota, broker->loop);
     broker->workers = workers_start(broker->loop, SEALERS);
@@ -213,6 +212,7 @@ static int run(struct broker *broker, const struct config *config, struct takeov
         watch_signal(broker, SIGUSR2, on_reexec),
     };
     reexec_block_signals(false);
+    notify_attach(broker->loop);
     broker->idle = config->idle_exit_ms ? idle_watch(broker) : NULL;
     if (takeover && takeover->header.filtered)
         sandbox_go_on();

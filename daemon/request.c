@@ -32,16 +32,15 @@ int refuse_with_remedy(struct request *request, int code, const char *sentence)
     return code;
 }
 
-/* Who asks again and again is logged once a minute. */
-static void log_limit(struct request *request, const struct limit_met *met)
+void log_refusal(struct request *request, const char *message_id, const char *limit)
 {
     struct peer *peer = request->peer;
 
-    if (!peer || (peer->account->told_key == met->key && clock_monotonic_ns() - peer->account->told_ns < TELL_AGAIN_NS))
+    if (!peer || (peer->account->told_key == limit && clock_monotonic_ns() - peer->account->told_ns < TELL_AGAIN_NS))
         return;
-    peer->account->told_key = met->key;
+    peer->account->told_key = limit;
     peer->account->told_ns = clock_monotonic_ns();
-    log_about(LOG_NOTICE, &(struct log_subject){.message_id = MESSAGE_ID_LIMIT, .client = &peer->who}, "%s",
+    log_about(LOG_NOTICE, &(struct log_subject){.message_id = message_id, .client = &peer->who}, "%s",
               request->sentence);
 }
 
@@ -70,7 +69,7 @@ int refuse_limit(struct request *request, int code, const struct limit_met *met)
 {
     refuse_for_limit(request, code, met);
     if (code == SEALBUF_ERR_LIMIT)
-        log_limit(request, met);
+        log_refusal(request, MESSAGE_ID_LIMIT, met->key);
     return code;
 }
 

@@ -89,6 +89,8 @@ int refuse(struct request *request, int code, const char *format, ...) __attribu
 /* The same with a remedy in the sentence already, where the table's would mislead. */
 int refuse_with_remedy(struct request *request, int code, const char *sentence);
 int refuse_limit(struct request *request, int code, const struct limit_met *met);
+/* Logs the sentence; for a uid that meets the same limit, by its key, again and again, once a minute. */
+void log_refusal(struct request *request, const char *message_id, const char *limit);
 
 /* What a handler of a whole request returns that has put it aside, to be called again. */
 #define REQUEST_ASIDE 2

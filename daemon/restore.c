@@ -12,6 +12,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "log.h"
+#include "message_id.h"
 #include "notify.h"
 #include "seals.h"
 #include "store.h"
@@ -67,11 +68,13 @@ bool restore_is_kept_name(const char *name)
     return strcmp(name, LEDGER_NAME) == 0 || strcmp(name, UNNAMED) == 0 || read_stored_name(name, &id);
 }
 
+static const struct log_subject not_restored = {.message_id = MESSAGE_ID_NOT_RESTORED};
+
 static void note_drop(struct restoring *restoring, const char *kind, const char *name, const char *why)
 {
     restoring->broker->restored.dropped++;
     if (restoring->lines++ < LINES_AT_MOST)
-        log_line(LOG_WARNING, "%s '%s' of an earlier broker is dropped: %s", kind, name, why);
+        log_about(LOG_WARNING, &not_restored, "%s '%s' of an earlier broker is dropped: %s", kind, name, why);
 }
 
 static void note_buffer_drop(struct restoring *restoring, uint64_t id, const char *why)
@@ -441,13 +444,15 @@ static void report(const struct restoring *restoring)
     const struct restored *restored = &restoring->broker->restored;
 
     if (ledger_damaged(restoring->broker->ledger))
-        log_line(LOG_WARNING, "%zu records in the ledger were damaged; what they told of is dropped",
-                 ledger_damaged(restoring->broker->ledger));
+        log_about(LOG_WARNING, &not_restored, "%zu records in the ledger were damaged; what they told of is dropped",
+                  ledger_damaged(restoring->broker->ledger));
     if (restoring->lines > LINES_AT_MOST)
-        log_line(LOG_WARNING, "%zu more of an earlier broker are dropped", restoring->lines - LINES_AT_MOST);
+        log_about(LOG_WARNING, &not_restored, "%zu more of an earlier broker are dropped",
+                  restoring->lines - LINES_AT_MOST);
     if (restored->buffers)
-        log_line(LOG_INFO, "restored %zu buffers, %zu names and %zu tokens", restored->buffers, restored->names,
-                 restored->tokens);
+        log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_RESTORED},
+                  "restored %zu buffers, %zu names and %zu tokens", restored->buffers, restored->names,
+                  restored->tokens);
 }
 
 static int restore_records(struct restoring *restoring)

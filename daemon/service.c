@@ -61,15 +61,10 @@ static int socket_option(int socket, int option)
     return getsockopt(socket, SOL_SOCKET, option, &value, &length) < 0 ? -1 : value;
 }
 
-/* A connected one was somebody's, and under these names a broker has something kept. */
+/* Under these names a broker has something kept. A connection is no exception: it is what Accept=yes passes. */
 bool service_is_socket(const struct passed *passed)
 {
-    struct sockaddr_storage address;
-    socklen_t length = sizeof(address);
-
-    if (passed->fd < 0 || socket_option(passed->fd, SO_TYPE) < 0 || restore_is_kept_name(passed->name))
-        return false;
-    return getpeername(passed->fd, (struct sockaddr *)&address, &length) < 0;
+    return passed->fd >= 0 && socket_option(passed->fd, SO_TYPE) >= 0 && !restore_is_kept_name(passed->name);
 }
 
 /* What is wrong with it, and the setting of the unit to change; NULL where nothing is. */

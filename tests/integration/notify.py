@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 import sealbuf_wire as wire
@@ -23,7 +24,10 @@ WATCHDOG_SECONDS = 0.4
 
 
 class Manager:
-    """A socket for what is told. `messages` are what has come until now: [(monotonic time, {key: value})]."""
+    """A socket for what is told. `messages` are what has come until now: [(monotonic time, {key: value})].
+
+    A thread reads it, or the broker's start would wait. What comes along is closed: this manager keeps nothing.
+    """
 
     def __init__(self):
         self.directory = tempfile.mkdtemp(prefix='sealbuf-test-')
@@ -32,13 +36,21 @@ class Manager:
         self.socket.bind(self.path)
         self.socket.setblocking(False)
         self.messages = []
+        self.lock, self.is_deaf, self.ended = threading.Lock(), False, threading.Event()
+        self.thread = threading.Thread(target=self.listen, daemon=True)
+        self.thread.start()
 
     def look(self):
-        with contextlib.suppress(BlockingIOError):
-            while True:
-                lines = self.socket.recv(4096).decode().splitlines()
-                self.messages.append((time.monotonic(), dict(line.split('=', 1) for line in lines)))
-        return self.messages
+        with self.lock:
+            with contextlib.suppress(BlockingIOError):
+                while not self.is_deaf:
+                    lines = self.socket.recv(4096).decode().splitlines()
+                    self.messages.append((time.monotonic(), dict(line.split('=', 1) for line in lines)))
+            return list(self.messages)
+
+    def listen(self):
+        while not self.ended.wait(0.005):
+            self.look()
 
     def of(self, key):
         """What was told of this, in order."""
@@ -48,20 +60,24 @@ class Manager:
         return [at for at, message in self.look() if key in message]
 
     def fill(self):
-        """Its queue, as others do it; returns how many messages that took."""
+        """Its queue, as others do it, and reads nothing from now on."""
+        with self.lock:
+            self.is_deaf = True
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
             other.setblocking(False)
-            for count in range(100000):
+            for _ in range(100000):
                 try:
                     other.sendto(b'FULL=1', self.path)
                 except BlockingIOError:
-                    return count
+                    return
         raise AssertionError('the queue has no end')
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join()
         self.socket.close()
         shutil.rmtree(self.directory)
 
@@ -163,7 +179,7 @@ def nobody_listens(*_):
         equal(worst < PROMPT_SECONDS, True, 'a client waited %.1f s' % worst)
         client.remove('n')
         make(client, b'x' * 2048, 'last')
-        del manager.messages[:]
+        manager.messages, manager.is_deaf = [], False
         eventually(lambda: '1 buffer of 2.0 KiB, 1 name, 1 client' in manager.of('STATUS'), what='the last status')
         eventually(lambda: manager.of('WATCHDOG'), what='the loop is alive')
         states_told = [key for _, message in manager.messages for key in message if key in ('RELOADING', 'READY')]
@@ -231,9 +247,10 @@ def abstract(*_):
     """An abstract address, as other managers give one; and what is no address is nobody's"""
     with Manager() as manager, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind('\0' + manager.path)
-        other.settimeout(10)
+        manager.socket, other = other, manager.socket
+        manager.socket.setblocking(False)
         with Broker(environment={'NOTIFY_SOCKET': '@' + manager.path}):
-            equal(b'READY=1' in other.recv(4096), True, 'READY')
+            eventually(lambda: manager.of('READY'), what='READY')
     for address in ('relative', '@', '', '/' + 200 * 'x', '/nowhere/at/all'):
         with Broker(environment={'NOTIFY_SOCKET': address}) as broker, broker.connect() as client:
             client.ping()

@@ -47,6 +47,7 @@ in_journal() {
 message_id() { # NAME: of daemon/message_id.h, as "MESSAGE_ID":"number"
     case $1 in
     started) echo '"MESSAGE_ID":"20250ae5b9614fafa996a703c5a85a76"' ;;
+    restored) echo '"MESSAGE_ID":"e3571b99ef084ca8b887917c64edc8cc"' ;;
     stopping) echo '"MESSAGE_ID":"b2f363f20c8b4f96b10ed562762b0c6d"' ;;
     dropped) echo '"MESSAGE_ID":"53cd90295a394ed0b4613afccebf403d"' ;;
     limit) echo '"MESSAGE_ID":"eafb2ad10f83494e9720f957d2037dee"' ;;
@@ -184,6 +185,11 @@ killed_again_and_again() {
     done
 }
 check "killed 12 times in a row, it is started again each time" killed_again_and_again
+same() {
+    sealbufctl get of/root | cmp - /tmp/content
+}
+check "what was published is there still" same
+check "what was restored is in the journal, with its MESSAGE_ID" in_journal "$(message_id restored)" 'restored 2 buffers'
 check "the sockets are as before" property_is sealbufd.socket ActiveState active
 pid=$(property sealbufd.service MainPID)
 kill -TERM "$pid"
@@ -192,8 +198,8 @@ check "its end is in the journal" in_journal "$(message_id stopping)" 'Terminate
 
 # A service manager that is busy for long: tests/integration/notify.py.
 check "systemctl daemon-reexec" systemctl daemon-reexec
-check "the status line is told to the new one" sealbufctl put of/root --replace /tmp/content
-check "and shown" await 5 property_matches sealbufd.service StatusText '2\.0 MiB'
+check "the status line is told to the new one" sealbufctl put of/root/too /tmp/content
+check "and shown" await 5 property_matches sealbufd.service StatusText '^3 buffers of 6\.0 MiB, 3 names,'
 
 # ---- Wrong sockets ---------------------------------------------------------------------------------------------------
 
