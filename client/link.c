@@ -74,6 +74,16 @@ static void back_off(struct link *link)
     link->failures++;
 }
 
+void link_hurry(sealbuf_client *client)
+{
+    struct link *link = &client->link;
+
+    if (link->state != LINK_AWAY)
+        return;
+    link->failures = 1;
+    link->due = now_ms();
+}
+
 int link_due(const sealbuf_client *client)
 {
     const struct link *link = &client->link;

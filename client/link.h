@@ -62,6 +62,8 @@ int link_lost(sealbuf_client *client, int error);
 int link_advance(sealbuf_client *client);
 /* A reply to link.own. 0, LINK_LOST, or a negative error where the connection is broken off for good. */
 int link_take_own(sealbuf_client *client, struct sealbuf_reply *reply);
+/* Somebody waits, and perhaps not as long as the next attempt would take: it is made now. */
+void link_hurry(sealbuf_client *client);
 /* In how many milliseconds something is due; -1: nothing is. */
 int link_due(const sealbuf_client *client);
 /* Whether it does no harm to have the request carried out twice. */

@@ -108,6 +108,9 @@ int wait_for(sealbuf_client *client, int serial, struct waiting *waiting)
     int64_t deadline = deadline_after(client->timeout_ms);
     int r = serial;
 
+    if (!link_up(&client->link))
+        link_hurry(client);
+
     /*
      * Nothing else to do on this connection but to wait for this reply: then one recvmsg that waits, for as long as
      * SO_RCVTIMEO says, does what poll and recvmsg would do. A signal ends it before its time.
