@@ -90,6 +90,9 @@ int refuse(struct request *request, int code, const char *format, ...) __attribu
 int refuse_with_remedy(struct request *request, int code, const char *sentence);
 int refuse_limit(struct request *request, int code, const struct limit_met *met);
 
+/* What a handler of a whole request returns that has put it aside, to be called again. */
+#define REQUEST_ASIDE 2
+
 /* The buffer's own descriptor, into the shipment. */
 void request_ship(struct request *request, struct buffer *buffer);
 /* What has been borrowed until now must be there when it is sent; or need not be any more. */

@@ -146,7 +146,9 @@ int target_describe(struct request *request, const struct target *target, enum d
     if (r)
         return refuse_limit(request, r, &met);
     out->id = buffer->id;
-    out->flags = buffer->flags | (buffer->is_stored && buffer->name_count ? SEALBUF_INFO_SURVIVES : 0);
+    out->flags = buffer->flags;
+    if (target->name ? target->name->slot : buffer->slot)
+        out->flags |= SEALBUF_INFO_SURVIVES;
     out->owner = buffer->owner;
     out->creator_pid = (uint32_t)buffer->creator;
     out->created_ns = buffer->created_ns;

@@ -70,6 +70,12 @@ class Manager:
         with self.lock:
             return [(name, os.dup(fd)) for name, fd, _ in self.store]
 
+    def fill(self, entries):
+        """Keeps nothing but duplicates of these: [(name, descriptor)]."""
+        self.empty()
+        with self.lock:
+            self.store = [(name, os.dup(fd), False) for name, fd in entries]
+
     def texts(self, since=0):
         with self.lock:
             return self.messages[since:]

@@ -29,7 +29,7 @@ complete() { # each entry has its headers and a text
 check "each entry has a subject and a text" test -z "$(complete)"
 fields() { # fields that the texts use and log.c does not write
     grep -o '@[A-Z][A-Z_]*@' "$catalog" | tr -d @ | sort -u | while read -r field; do
-        grep -q "\"$field=" "$top_srcdir/daemon/log.c" || echo "$field"
+        grep -q "\"$field\"" "$top_srcdir/daemon/log.c" || echo "$field"
     done
 }
 check "the fields that the texts use are written" test -z "$(fields)"
