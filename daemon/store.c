@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "buffer.h"
+#include "clock.h"
 #include "log.h"
+#include "message_id.h"
 
 /* Of one uid in one batch: for each, the manager goes through all that it keeps for us (0.3 us a piece). */
 #define KEEPS_OF_A_UID 32
@@ -18,6 +20,8 @@
 #define GREATEST_NAME 256
 /* At the start, how long a canary may take to die: see store.h on systemd 254. */
 #define PROBE_MS 20
+
+#define LOG_NS 10000000000u
 
 static const struct timeval retry_time = {.tv_sec = 1};
 
@@ -293,21 +297,37 @@ static void settle_removals(struct store *store)
     store->removal_count++;
 }
 
-/* Once, until it works again: clients could have it tried for ever. */
+/* Of either kind one line in a while: clients could have it tried for ever. */
+static bool may_log(uint64_t *logged_ns)
+{
+    uint64_t now = clock_monotonic_ns();
+
+    if (*logged_ns && now - *logged_ns < LOG_NS)
+        return false;
+    *logged_ns = now;
+    return true;
+}
+
 static void log_failure(struct store *store)
 {
     const struct store_batch *batch = &store->batch;
     int error = batch->error;
+    bool is_full = false;
 
-    for (unsigned i = 0; i < batch->count && error == 0; i++)
-        if (batch->keeps[i]->result != -ENOSPC)
-            error = batch->keeps[i]->result;
-    if (error < 0 && !store->has_complained)
+    for (unsigned i = 0; i < batch->count && error == 0; i++) {
+        is_full |= batch->keeps[i]->result == -ENOSPC;
+        error = batch->keeps[i]->result == -ENOSPC ? 0 : batch->keeps[i]->result;
+    }
+    if (error < 0 && may_log(&store->failure_logged_ns))
         log_line(LOG_WARNING,
                  "nothing can be put into the service manager's store: %s; publishing fails, but for what need not "
                  "survive the broker; see whether the manager is well, and NotifyAccess= and LimitNOFILE= of the unit",
                  strerror(-error));
-    store->has_complained = error < 0;
+    if (is_full && may_log(&store->full_logged_ns))
+        log_about(LOG_WARNING, &(struct log_subject){.message_id = MESSAGE_ID_STORE_FULL},
+                  "the service manager's store is full with %llu buffers; publishing fails, but for what need not "
+                  "survive the broker; raise FileDescriptorStoreMax= of the unit",
+                  (unsigned long long)(store->quota->held[RESOURCE_STORED] - store->keep_count));
 }
 
 static void done(struct job *job)

@@ -68,7 +68,7 @@ struct store {
     bool is_busy;                                  /* with the batch */
     bool is_held;                                  /* there is no next batch for now */
     bool is_leaving;                               /* nothing is sent any more */
-    bool has_complained;                           /* of the last batch */
+    uint64_t failure_logged_ns, full_logged_ns;    /* or 0 */
     bool canary_left;                              /* the thread's own: one may still be in there */
     struct store_batch batch;
 };

@@ -125,6 +125,78 @@ check "a name from before is there still" same sealbufctl get secret
 check "the configuration is as its user reads it" setpriv --reuid=sealbuf --regid=sealbuf --clear-groups -- \
     sealbufd --check-config
 
+# ---- What survives ---------------------------------------------------------------------------------------------------
+
+stored() { # NUMBER: so many descriptors the service manager keeps, soon
+    local is
+    for _ in {1..50}; do
+        is=$(property sealbufd.service NFileDescriptorStore)
+        [ "$is" != "$1" ] || return 0
+        sleep 0.1
+    done
+    echo "$is are kept, not $1"
+    return 1
+}
+survives() { # NAME yes|no
+    sealbufctl stat "$1" | grep "^Survives: *$2"
+}
+kill_broker() {
+    kill -KILL "$(property sealbufd.service MainPID)"
+}
+# In the store are what was put above, and the ledger.
+check "the service manager keeps three buffers and the ledger" stored 4
+check "what is put survives" survives secret "a crash"
+check "what is put with --volatile" sealbufctl put --volatile volatile /tmp/content
+check "is not kept" stored 4
+check "and does not survive" survives volatile no
+check "kill -9" kill_broker
+check "the next client is answered" sealbufctl ping
+check "by another broker" test "$(property sealbufd.service MainPID)" != "$pid"
+check "a name is back" same sealbufctl get secret
+check "another user's, too" same as_nobody sealbufctl get of/nobody
+check "the volatile one is gone" test "$(sealbufctl list | grep -c volatile)" = 0
+check "the service manager keeps as many as before" stored 4
+check "systemctl restart" systemctl restart sealbufd.service
+check "a name is back" same sealbufctl get secret
+check "what is removed" sealbufctl remove secret
+check "is kept no more" stored 3
+check "what is replaced" sealbufctl put --replace of/root /tmp/content
+check "is kept no more, either" stored 3
+check "the others are removed" as_nobody sealbufctl remove of/nobody
+check "by their owners" sealbufctl remove of/root
+check "nothing but the ledger is kept" stored 1
+
+small_store() { # NUMBER
+    drop_in sealbufd.service store "[Service]\nFileDescriptorStoreMax=$1"
+    systemctl daemon-reload
+}
+small_store 4
+check "a store of four: ledger, canary, two buffers" systemctl restart sealbufd.service
+check "one" sealbufctl put one /tmp/content
+check "two" sealbufctl put two /tmp/content
+sealbufctl put three /tmp/content 2>/tmp/refusal
+report "$(($? == 1 ? 0 : 1))" "the third one is refused" /tmp/refusal
+check "with the cause and what to do" grep 'store is full.*FileDescriptorStoreMax=' /tmp/refusal
+check "or put volatile" sealbufctl put --or-volatile three /tmp/content
+check "which does not survive" survives three no
+check "nothing is kept that should not be" stored 3
+check "there is room again" sealbufctl remove one
+check "for another one" sealbufctl put four /tmp/content
+check "kill -9 with a full store" kill_broker
+check "what was kept is back" same sealbufctl get two
+check "and the other one" same sealbufctl get four
+check "all is removed" sealbufctl remove two four
+check "but the ledger" stored 1
+small_store 0
+check "no store" systemctl restart sealbufd.service
+check "the log says so" in_journal 'FileDescriptorStoreMax='
+check "what is put is volatile" sealbufctl put volatile /tmp/content
+check "and says so" survives volatile no
+rm /etc/systemd/system/sealbufd.service.d/store.conf
+systemctl daemon-reload
+check "the store is back" systemctl restart sealbufd.service
+check "and keeps the ledger" stored 1
+
 # ---- The end ---------------------------------------------------------------------------------------------------------
 
 # While the socket is there, the service manager remembers how the service has ended.
