@@ -316,7 +316,8 @@ struct sealbuf_publish_options {
  * Where it fails nothing is published; but seals that were added, the adoption, and a mapping that was taken down stay
  * so. SEALBUF_ERR_EXISTS: bound already, and no SEALBUF_PUBLISH_REPLACE. SEALBUF_ERR_NOT_SEALED, _BUSY, _SEALED or
  * -EBUSY, -EPERM: the seals are not to be had. SEALBUF_ERR_DENIED: a group that is none of one's own.
- * SEALBUF_ERR_NAME, _MODE, _LIMIT.
+ * SEALBUF_ERR_STORE_FULL: it would not survive the broker, and neither SEALBUF_PUBLISH_VOLATILE nor _OR_VOLATILE says
+ * that it need not. SEALBUF_ERR_NAME, _MODE, _LIMIT.
  */
 SEALBUF_API int sealbuf_publish(sealbuf_client *client, sealbuf_buffer *buffer,
                                 const struct sealbuf_publish_options *options, uint64_t *generation);
