@@ -59,6 +59,12 @@ int sealbuf_ping(sealbuf_client *client)
     return complete_and_free(client, sealbuf_start_ping(client, waiting_done, &waiting), &waiting);
 }
 
+int sealbuf_reexec(sealbuf_client *client)
+{
+    struct waiting waiting = {0};
+    return complete_and_free(client, sealbuf_start_reexec(client, waiting_done, &waiting), &waiting);
+}
+
 int sealbuf_create(sealbuf_client *client, sealbuf_buffer **buffer, const struct sealbuf_create_options *options)
 {
     sealbuf_buffer *made;

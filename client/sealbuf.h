@@ -458,6 +458,16 @@ typedef int sealbuf_account_fn(const struct sealbuf_account *account, void *user
 SEALBUF_API int sealbuf_accounts(sealbuf_client *client, const struct sealbuf_accounts_options *options,
                                  sealbuf_account_fn *fn, void *userdata);
 
+/* ---- Administration: sealbuf_reexec(3) --------------------------------------------------------------------------- */
+
+/*
+ * Has the broker execute its program anew, in the same process and with all that it has: for administrators, after an
+ * upgrade. Returns when the new program serves everybody again; clients notice nothing else. It may take some seconds,
+ * for which the client's time-out must suffice. SEALBUF_ERR_DENIED. SEALBUF_ERR_INTERNAL: the program could not take
+ * over, and the one that ran goes on; sealbuf_error says why. SEALBUF_ERR_BUSY: it is under way already.
+ */
+SEALBUF_API int sealbuf_reexec(sealbuf_client *client);
+
 /* ---- Asynchronous operations: sealbuf_dispatch(3) ---------------------------------------------------------------- */
 /*
  * Each sealbuf_start_... queues a request and returns its serial number (above 0) without waiting, or a negative error;
@@ -506,6 +516,8 @@ SEALBUF_API int sealbuf_start_revoke(sealbuf_client *client, const struct sealbu
                                      sealbuf_reply_fn *fn, void *userdata);
 SEALBUF_API int sealbuf_start_stat(sealbuf_client *client, const struct sealbuf_target *targets, size_t count,
                                    sealbuf_reply_fn *fn, void *userdata);
+
+SEALBUF_API int sealbuf_start_reexec(sealbuf_client *client, sealbuf_reply_fn *fn, void *userdata);
 
 /* The reply lives during the callback. */
 /* 0, or why the request as a whole, or else the first failed record, failed. */

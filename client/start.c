@@ -63,6 +63,12 @@ static bool count_valid(size_t count)
     return count > 0 && count <= SEALBUF_MAX_RECORDS;
 }
 
+int sealbuf_start_reexec(sealbuf_client *client, sealbuf_reply_fn *fn, void *userdata)
+{
+    struct call *call = call_begin(client, SEALBUF_OP_REEXEC, 0, fn, userdata);
+    return call ? call_submit(client, call) : -ENOMEM;
+}
+
 int sealbuf_start_ping(sealbuf_client *client, sealbuf_reply_fn *fn, void *userdata)
 {
     struct call *call = call_begin(client, SEALBUF_OP_PING, 0, fn, userdata);

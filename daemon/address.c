@@ -152,6 +152,26 @@ static int take_lock(struct address *address)
     }
 }
 
+int address_lock(const struct address *address)
+{
+    return address->lock;
+}
+
+struct address *address_restore(struct span path, int lock)
+{
+    struct address *address = calloc(1, sizeof(*address));
+
+    if (!address || path.length >= sizeof(address->name.sun_path)) {
+        free(address);
+        return NULL;
+    }
+    address->name.sun_family = AF_UNIX;
+    memcpy(address->name.sun_path, path.data, path.length);
+    address->lock = lock;
+    address->bound = true;
+    return address;
+}
+
 /* Removes what a killed broker has left; anything but a socket is not ours to remove. */
 static int remove_stale_socket(const char *path)
 {

@@ -16,6 +16,7 @@ struct aside {
     struct event later;
     unsigned milliseconds; /* that it waits, or waited */
     bool is_due;
+    bool is_judged; /* it is known to be well-formed */
     size_t length;
     uint8_t message[];
 };
@@ -25,6 +26,9 @@ struct aside {
  * requests of this user wait.
  */
 int aside_put(struct request *request, struct limit_met *met);
+
+/* A request that the program before has put aside, or that its workers were busy with. 0 or -ENOMEM. */
+int aside_restore(struct peer *peer, const uint8_t *message, size_t length);
 
 /* Its peer has gone. */
 void aside_cancel(struct aside *aside);

@@ -25,6 +25,7 @@ struct event_base;
 struct idle;
 struct listener;
 struct peer;
+struct reexec;
 struct status;
 
 struct broker {
@@ -45,6 +46,7 @@ struct broker {
     struct listener *listeners;
     struct idle *idle;     /* NULL: it never leaves by itself */
     struct status *status; /* NULL: nobody wants to know */
+    struct reexec *reexec;
     LIST_HEAD(peers, peer) peers;
     TAILQ_HEAD(flying_peers, peer) in_flight; /* those with descriptors in flight, sent to longest ago first */
     struct ledger *ledger;                    /* what outlives this process: instance, ids and counters, too */

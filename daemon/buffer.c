@@ -121,6 +121,16 @@ struct buffer *buffer_find(struct buffers *buffers, uint64_t id)
     return RB_FIND(buffer_tree, &buffers->by_id, &key);
 }
 
+struct buffer *buffers_first(struct buffers *buffers)
+{
+    return RB_MIN(buffer_tree, &buffers->by_id);
+}
+
+struct buffer *buffers_next(struct buffer *buffer)
+{
+    return buffer_tree_RB_NEXT(buffer);
+}
+
 static void bury(struct buffers *buffers, struct buffer *buffer)
 {
     reaper_close(buffers->reaper, buffer->fd);

@@ -95,6 +95,9 @@ int buffer_enter(struct buffers *buffers, const struct buffer_spec *spec, int *f
                  struct buffer **buffer, struct limit_met *met);
 
 struct buffer *buffer_find(struct buffers *buffers, uint64_t id);
+/* All of them, in the order of their ids. */
+struct buffer *buffers_first(struct buffers *buffers);
+struct buffer *buffers_next(struct buffer *buffer);
 
 /* The connection lets go of it: it is gone, unless names hold it. */
 void buffer_unhold(struct buffers *buffers, struct buffer *buffer);

@@ -160,7 +160,7 @@ enum command_line_outcome command_line_parse(struct command_line *line, int argc
 {
     struct config scratch;
 
-    *line = (struct command_line){.ready_fd = -1};
+    *line = (struct command_line){.argv = argv, .ready_fd = -1};
     line->overrides = calloc((size_t)argc + 1, sizeof(*line->overrides));
     if (!line->overrides) {
         perror("sealbufd");

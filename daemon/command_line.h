@@ -14,6 +14,7 @@ struct override {
 struct command_line {
     const char *config_file; /* NULL: those in the usual places */
     bool check_config;
+    char **argv;                /* as main was given it */
     int ready_fd;               /* -1: none */
     struct override *overrides; /* in their order: the last one of a setting counts */
     size_t override_count;

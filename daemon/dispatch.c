@@ -55,6 +55,7 @@ static const struct handler {
     [SEALBUF_OP_SHARE] = {.record = serve_share},
     [SEALBUF_OP_REVOKE] = {.record = serve_revoke},
     [SEALBUF_OP_ACCOUNTS] = {.list = accounts_serve},
+    [SEALBUF_OP_REEXEC] = {.whole = serve_reexec},
 };
 
 static const struct handler *handler_of(const struct request *request)
@@ -244,7 +245,7 @@ static bool serve_records(struct request *request)
     return true;
 }
 
-/* Writes the reply. 0, or a refusal of the whole request, or PAUSED. */
+/* Writes the reply. 0, or a refusal of the whole request, or PAUSED, or REQUEST_ASIDE. */
 #define PAUSED 1
 static int make_reply(struct request *request)
 {
@@ -364,6 +365,10 @@ static enum verdict serve(struct request *request)
         int r = make_reply(request);
         if (r == PAUSED)
             return GO_ON;
+        if (r == REQUEST_ASIDE) {
+            request->done = true; /* it will be read again */
+            return GO_ON;
+        }
         request->sent = true;
         verdict = r ? refuse_all(request, r) : send_reply(request);
         request_unpin(request);
@@ -582,9 +587,17 @@ enum verdict dispatch_again(struct peer *peer, const struct aside *aside)
 {
     struct request request;
 
-    read_again(&request, peer, aside->message, aside->length);
+    enum verdict verdict;
+
+    if (aside->is_judged) {
+        read_again(&request, peer, aside->message, aside->length);
+        request.aside = aside;
+        return serve_good(&request);
+    }
+    /* It comes from the program before, which may know more operations, or know them better. */
+    request_init(&request, peer, aside->message, aside->length);
     request.aside = aside;
-    return serve_good(&request);
+    return read_header(&request, &verdict) ? serve_message(&request) : verdict;
 }
 
 enum verdict dispatch_paused(struct paused *paused)

@@ -13,8 +13,10 @@
 #include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -45,7 +47,10 @@ static const char *const allowed[] = {
     "exit", "exit_group", "futex", "futex_time64", "gettid", "restart_syscall", "rseq", "rt_sigaction",
     "rt_sigprocmask", "rt_sigreturn", "sched_getaffinity", "sched_yield", "set_robust_list", "sigreturn",
     /* the process and its machine */
-    "getegid", "geteuid", "getgid", "getpid", "getrandom", "getrlimit", "getuid", "sysinfo", "ugetrlimit", "uname"};
+    "getegid", "geteuid", "getgid", "getpid", "getrandom", "getrlimit", "getuid", "sysinfo", "ugetrlimit", "uname",
+    /* what a program begins with, see below: its threads' memory, its loop; and the end of its trial */
+    "arch_prctl", "epoll_create1", "eventfd2", "pipe2", "set_thread_area", "set_tid_address", "set_tls", "wait4",
+    "waitid"};
 
 /* Allowed where `of` the bits of an argument are `value`. The kernel, too, looks at 32 bits of an int only. */
 struct condition {
@@ -55,6 +60,10 @@ struct condition {
 };
 
 #define WHOLE_INT UINT32_MAX
+
+#ifndef CLONE_PIDFD /* linux/sched.h of Linux 5.2 */
+#define CLONE_PIDFD 0x00001000
+#endif
 
 /* Whoever opens cannot write: the one thing that the broker writes to a disk, it has written by now. */
 #define OPEN_TO_WRITE (O_ACCMODE | O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY))
@@ -110,6 +119,13 @@ static const struct condition conditions[] = {
     {"mprotect", 2, PROT_EXEC, 0},
     {"clone", CLONE_FLAGS, CLONE_THREAD | NEW_NAMESPACES, CLONE_THREAD},
     {"prlimit64", 0, WHOLE_INT, 0}, /* its own */
+    /* a program that takes over (reexec.h): to execute it, in a child first, which ends with its parent or before */
+    {"execveat", 4, WHOLE_INT, AT_EMPTY_PATH},
+    {"clone", CLONE_FLAGS, UINT32_MAX, CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD},
+    {"pidfd_send_signal", 1, WHOLE_INT, SIGKILL},
+    /* and what it does at its start that is not its work */
+    {"prctl", 0, WHOLE_INT, PR_SET_NAME},
+    {"socketpair", 0, WHOLE_INT, AF_UNIX},
 };
 
 struct filter {
@@ -139,6 +155,14 @@ static void allow(struct filter *filter, const struct condition *condition)
     add_rule(filter, SCMP_ACT_ALLOW, condition->call, 1, &comparison);
 }
 
+static void allow_prctl(struct filter *filter, uint64_t option, uint64_t argument)
+{
+    const struct scmp_arg_cmp comparisons[] = {{0, SCMP_CMP_MASKED_EQ, WHOLE_INT, option},
+                                               {1, SCMP_CMP_EQ, argument, 0}};
+
+    add_rule(filter, SCMP_ACT_ALLOW, "prctl", 2, comparisons);
+}
+
 static void add_rules(struct filter *filter)
 {
     const struct condition kill_itself = {"tgkill", 0, WHOLE_INT, (uint64_t)getpid()}; /* abort(3) */
@@ -148,6 +172,8 @@ static void add_rules(struct filter *filter)
     for (size_t i = 0; i < sizeof(conditions) / sizeof(conditions[0]); i++)
         allow(filter, &conditions[i]);
     allow(filter, &kill_itself);
+    allow_prctl(filter, PR_SET_DUMPABLE, 0);
+    allow_prctl(filter, PR_SET_PDEATHSIG, SIGKILL);
     /* Its flags are in memory, where no filter sees them. Told that there is no such call, libc takes clone(2). */
     add_rule(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
 }

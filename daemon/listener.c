@@ -12,6 +12,7 @@
 
 #include "address.h"
 #include "cleanup.h"
+#include "handover.h"
 #include "log.h"
 #include "message_id.h"
 #include "peer.h"
@@ -161,6 +162,30 @@ int listeners_open(struct broker *broker, struct passed *passed, int count)
         return -EINVAL;
     }
     return sockets > 0 ? open_passed(broker, passed, count) : open_own(broker);
+}
+
+void listeners_hand_over(const struct broker *broker, struct handover *handover)
+{
+    for (const struct listener *listener = broker->listeners; listener; listener = listener->next) {
+        struct handover_listener record = {.descriptor = handover_descriptor(handover, listener->socket),
+                                           .name = SPAN(listener->name)};
+        if (listener->address) {
+            record.lock = handover_descriptor(handover, address_lock(listener->address));
+            record.path = SPAN(address_text(listener->address));
+        }
+        handover_add(handover, HANDOVER_LISTENER, &record);
+    }
+}
+
+int listener_take_over(struct broker *broker, const struct handover_listener *record)
+{
+    struct address *address = record->lock ? address_restore(record->path, (int)record->lock) : NULL;
+    CLEANUP(cleanup_free)
+    char *name = strndup(record->name.data, record->name.length);
+
+    if (!name || (record->lock && !address))
+        return -ENOMEM;
+    return add_listener(broker, (int)record->descriptor, address, name);
 }
 
 void listeners_close(struct broker *broker)

@@ -10,6 +10,8 @@
 
 #include "broker.h"
 
+struct handover;
+struct handover_listener;
 struct listener;
 struct passed;
 
@@ -18,6 +20,9 @@ struct passed;
  * says. What else was passed stays there. 0, or a negative errno; why has been logged.
  */
 int listeners_open(struct broker *broker, struct passed *passed, int count);
+/* Those of the program before: handover.h. */
+void listeners_hand_over(const struct broker *broker, struct handover *handover);
+int listener_take_over(struct broker *broker, const struct handover_listener *record);
 /* Stops accepting, closes, and removes the socket that was made here. */
 void listeners_close(struct broker *broker);
 

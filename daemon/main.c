@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "broker.h"
@@ -16,12 +17,14 @@
 #include "command_line.h"
 #include "config_print.h"
 #include "draft.h"
+#include "handover.h"
 #include "idle.h"
 #include "listener.h"
 #include "log.h"
 #include "message_id.h"
 #include "notify.h"
 #include "peer.h"
+#include "reexec.h"
 #include "reload.h"
 #include "sandbox.h"
 #include "service.h"
@@ -43,6 +46,15 @@ static void on_stop(evutil_socket_t signal_number, short what, void *argument)
     log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_STOPPING}, "%s: stopping",
               strsignal((int)signal_number));
     event_base_loopbreak(broker->loop);
+}
+
+static void on_reexec(evutil_socket_t signal_number, short what, void *argument)
+{
+    const struct broker *broker = argument;
+
+    (void)what;
+    if (reexec_start(broker->reexec) < 0)
+        log_line(LOG_NOTICE, "%s: the program is being executed anew already", strsignal((int)signal_number));
 }
 
 static void on_hangup(evutil_socket_t signal_number, short what, void *argument)
@@ -121,10 +133,11 @@ static int take_passed(struct broker *broker)
     return r;
 }
 
-static int start(struct broker *broker, const struct config *config)
+static int start(struct broker *broker, const struct config *config, struct takeover *takeover)
 {
     broker->started_ns = clock_monotonic_ns();
-    notify_open();
+    if (!broker->is_trial)
+        notify_open();
     LIST_INIT(&broker->peers);
     TAILQ_INIT(&broker->in_flight);
     credentials_learn_namespace();
@@ -156,16 +169,25 @@ static int start(struct broker *broker, const struct config *config)
     broker->reaper.quota = &broker->quota;
     if (!broker->workers || !broker->reaper.workers || !broker->reaper.foreign)
         return -errno;
-    return take_passed(broker) < 0 ? LOGGED : 0;
+    broker->reexec = reexec_new(broker, broker->command_line->argv, takeover);
+    if (!broker->reexec)
+        return -ENOMEM;
+    int restored = takeover ? takeover_restore(takeover, broker) : take_passed(broker);
+    return restored < 0 ? LOGGED : 0;
 }
 
-static void announce(struct broker *broker, const struct config *config)
+/* After a takeover, whoever waited for --ready-fd has been told, and its number means something else by now. */
+static void announce(struct broker *broker, const struct config *config, struct takeover *takeover)
 {
-    log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_STARTED}, "ready: sealbufd %s, instance %016llx",
-              PACKAGE_VERSION, (unsigned long long)ledger_instance(broker->ledger));
+    if (takeover)
+        reexec_done(broker->reexec, takeover);
+    else
+        log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_STARTED},
+                  "ready: sealbufd %s, instance %016llx", PACKAGE_VERSION,
+                  (unsigned long long)ledger_instance(broker->ledger));
     notify_ready();
     status_watch(broker);
-    if (config->ready_fd < 0)
+    if (takeover || config->ready_fd < 0)
         return;
     if (write(config->ready_fd, "\n", 1) != 1)
         log_line(LOG_WARNING, "cannot tell descriptor %d that the broker is ready: %s", config->ready_fd,
@@ -182,17 +204,24 @@ static struct event *watch_signal(struct broker *broker, int number, event_callb
     return event;
 }
 
-static int run(struct broker *broker, const struct config *config)
+static int run(struct broker *broker, const struct config *config, struct takeover *takeover)
 {
     struct event *signals[] = {
         watch_signal(broker, SIGTERM, on_stop),
         watch_signal(broker, SIGINT, on_stop),
         watch_signal(broker, SIGHUP, on_hangup),
+        watch_signal(broker, SIGUSR2, on_reexec),
     };
     notify_attach(broker->loop);
+    reexec_block_signals(false);
     broker->idle = config->idle_exit_ms ? idle_watch(broker) : NULL;
-    sandbox_enter(config); /* nothing below opens anything but what clients ask for */
-    announce(broker, config);
+    if (takeover && takeover->header.filtered)
+        sandbox_go_on();
+    else
+        sandbox_enter(config); /* nothing below opens anything but what clients ask for */
+    announce(broker, config, takeover);
+    if (takeover)
+        takeover_end(takeover);
     int r = event_base_dispatch(broker->loop) < 0 ? -EIO : 0;
     idle_free(broker->idle);
     status_end(broker);
@@ -229,6 +258,7 @@ static int stop(struct broker *broker)
     struct peer *peer;
 
     notify_stopping();
+    reexec_free(broker->reexec);
     listeners_close(broker);
     while ((peer = LIST_FIRST(&broker->peers)))
         peer_destroy(peer);
@@ -276,38 +306,64 @@ static int load(struct config *config, const struct command_line *line)
     return r;
 }
 
-static int serve(struct config *config, const struct command_line *line)
+/* What was restored belongs to another process: nothing of it may be taken apart. */
+static void end_trial(const struct takeover *takeover, int r)
+{
+    if (r == 0)
+        r = takeover_report(takeover);
+    _exit(r < 0 ? EXIT_FAILED : EXIT_OK);
+}
+
+static int serve(struct config *config, const struct command_line *line, struct takeover *takeover)
 {
     static struct broker broker = {.own_descriptors = -1};
 
     broker.config = config;
     broker.command_line = line;
-    int r = start(&broker, config);
+    broker.is_trial = takeover_is_trial(takeover);
+    int r = start(&broker, config, takeover);
     if (r < 0 && r != LOGGED)
         log_line(LOG_ERR, "cannot start: %s", strerror(-r));
+    if (broker.is_trial)
+        end_trial(takeover, r);
     if (r == 0)
-        r = run(&broker, config);
+        r = run(&broker, config, takeover);
     int s = stop(&broker);
     libevent_global_shutdown();
     return r < 0 || s < 0 ? EXIT_FAILED : EXIT_OK;
 }
 
-static int load_and_serve(const struct command_line *line)
+static int load_and_serve(const struct command_line *line, struct takeover *takeover)
 {
     struct config config;
 
     int r = load(&config, line);
-    log_start(config.log_level);
+    log_start(takeover_is_trial(takeover) ? LOG_ERR : config.log_level);
     /* A client that goes away is no reason to die, nor is a size beyond RLIMIT_FSIZE (SIGXFSZ): both come as errors. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
-    int status = r < 0 ? exit_code_of(r) : serve(&config, line);
+    int status = r < 0 ? exit_code_of(r) : serve(&config, line, takeover);
     config_release(&config);
     return status;
 }
 
+/* NULL: it takes over from nobody. Its name is that of the command again, and not the number of a descriptor. */
+static struct takeover *begin_takeover(struct takeover *takeover)
+{
+    log_start(LOG_INFO);
+    int r = takeover_begin(takeover);
+    if (r < 0)
+        exit(EXIT_FAILED);
+    if (r == 0)
+        return NULL;
+    sandbox_hide();
+    prctl(PR_SET_NAME, program_invocation_short_name, 0, 0, 0);
+    return takeover;
+}
+
 int main(int argc, char **argv)
 {
+    struct takeover room, *takeover = begin_takeover(&room);
     struct command_line line;
     int status = EXIT_OK;
 
@@ -319,8 +375,7 @@ int main(int argc, char **argv)
         status = EXIT_USAGE;
         break;
     case COMMAND_RUN:
-        log_start(LOG_INFO);
-        status = line.check_config ? check_config(&line) : load_and_serve(&line);
+        status = line.check_config ? check_config(&line) : load_and_serve(&line, takeover);
         break;
     }
     command_line_free(&line);

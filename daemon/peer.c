@@ -53,6 +53,7 @@ static void flush_later(struct peer *peer, int reason);
 static void take_last_turn(struct peer *peer);
 static void listen_again(struct peer *peer);
 static void end_in_turn(struct peer *peer);
+static void on_landing(evutil_socket_t fd, short what, void *argument);
 static void end_request(struct peer *peer);
 
 void peer_blame(struct peer *peer, const char *reason)
@@ -519,6 +520,29 @@ static unsigned set_send_buffer(int socket)
     return (unsigned)(size > 2 * GREATEST_REPLY ? size - GREATEST_REPLY : size / 4);
 }
 
+/* Its connection has been charged. */
+static struct peer *new_peer(struct broker *broker, const struct credentials *who)
+{
+    struct peer *peer = calloc(1, sizeof(*peer));
+
+    if (!peer)
+        return NULL;
+    peer->broker = broker;
+    peer->socket = who->socket;
+    peer->who = *who;
+    peer->burst = 1;
+    peer->account = quota_find(&broker->quota, who->uid);
+    peer->timed = true;
+    LIST_INIT(&peer->held);
+    LIST_INIT(&peer->claims);
+    STAILQ_INIT(&peer->outbox);
+    LIST_INSERT_HEAD(&broker->peers, peer, link);
+    event_assign(&peer->readable, broker->loop, peer->socket, EV_READ | EV_PERSIST, on_readable, peer);
+    event_priority_set(&peer->readable, turn_priority(peer));
+    event_assign(&peer->flush, broker->loop, -1, 0, on_flush, peer);
+    return peer;
+}
+
 void peer_create(struct broker *broker, int socket_taken, const char *door)
 {
     CLEANUP(cleanup_close)
@@ -534,28 +558,65 @@ void peer_create(struct broker *broker, int socket_taken, const char *door)
         turn_away(&who, socket, r, &met);
         return;
     }
-    struct peer *peer = calloc(1, sizeof(*peer));
+    struct peer *peer = new_peer(broker, &who);
     if (!peer) {
         quota_release(&broker->quota, who.uid, RESOURCE_CONNECTIONS, 1);
         return;
     }
-    peer->broker = broker;
-    peer->socket = take_fd(&socket);
-    peer->who = who;
-    peer->burst = 1;
-    peer->account = quota_find(&broker->quota, who.uid);
-    peer->timed = true;
+    take_fd(&socket);
     peer->unread_at_most = set_send_buffer(peer->socket);
-    LIST_INIT(&peer->held);
-    LIST_INIT(&peer->claims);
-    STAILQ_INIT(&peer->outbox);
-    LIST_INSERT_HEAD(&broker->peers, peer, link);
-    event_assign(&peer->readable, broker->loop, peer->socket, EV_READ | EV_PERSIST, on_readable, peer);
-    event_priority_set(&peer->readable, turn_priority(peer));
-    event_assign(&peer->flush, broker->loop, -1, 0, on_flush, peer);
     listen_again(peer);
     status_touch(broker->status);
     log_client(LOG_DEBUG, &peer->who, "connected");
+}
+
+struct peer *peer_restore(struct broker *broker, int *socket)
+{
+    struct credentials who;
+
+    errno = ENOMEM;
+    int r = credentials_of_peer(*socket, &who);
+    if (r < 0)
+        errno = -r;
+    if (r < 0 || quota_restore(&broker->quota, who.uid, RESOURCE_CONNECTIONS, 1))
+        return NULL;
+    struct peer *peer = new_peer(broker, &who);
+    if (peer)
+        take_fd(socket);
+    else
+        quota_release(&broker->quota, who.uid, RESOURCE_CONNECTIONS, 1);
+    return peer;
+}
+
+int peer_restore_reply(struct peer *peer, const uint8_t *message, size_t length, struct shipment *shipment)
+{
+    struct quota *quota = &peer->broker->quota;
+    unsigned count = shipment->count;
+
+    int r = outbox_put(&peer->outbox, message, length, shipment);
+    if (r < 0)
+        return r;
+    account_add(quota, peer->account, RESOURCE_REPLIES, 1);
+    account_add(quota, peer->account, RESOURCE_QUEUED, count);
+    return 0;
+}
+
+void peer_go_on(struct peer *peer)
+{
+    if (peer->ending) {
+        event_assign(&peer->flush, peer->broker->loop, -1, 0, on_landing, peer);
+        event_add(&peer->flush, &landing_time);
+        return;
+    }
+    if (peer->full || outbox_first(&peer->outbox))
+        flush_later(peer, -EAGAIN);
+    watch_claims(peer);
+    listen_again(peer);
+}
+
+bool peer_is_in_the_middle(const struct peer *peer)
+{
+    return peer->paused || (peer->ending && peer->waits);
 }
 
 /* Drops the buffers that it held, until the turn is over, or all of them. True: there are none any more. */

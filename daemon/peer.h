@@ -44,6 +44,7 @@ struct peer {
     unsigned unread;      /* bytes that the kernel may keep for it, at most, since its socket was last asked */
     unsigned unread_at_most;
     bool was_reset;            /* it has gone, and left something unread */
+    bool asked_reexec;         /* and waits to be told how that went */
     bool full;                 /* it has left too much unread: nothing is read until there is room */
     TAILQ_ENTRY(peer) flying;  /* in the broker's list, while in_flight */
     struct seal_job *job;      /* a worker is busy for it */
@@ -63,6 +64,20 @@ enum verdict { GO_ON, END };
 
 /* Takes the socket in every case. Peers that may not connect are told why. */
 void peer_create(struct broker *broker, int socket, const char *door);
+
+/*
+ * The connection of a peer of the program before (handover.h), which was admitted then; takes the socket on success
+ * only. It is charged for nothing but that it is there, and nothing is read from it before peer_go_on. NULL: no memory,
+ * or no socket that has a peer; errno says which.
+ */
+struct peer *peer_restore(struct broker *broker, int *socket);
+/* A reply that waited for it. Takes the descriptors in the shipment. 0 or a negative errno. */
+int peer_restore_reply(struct peer *peer, const uint8_t *message, size_t length, struct shipment *shipment);
+/* It is all there again. */
+void peer_go_on(struct peer *peer);
+
+/* Whether something is kept of it that cannot be handed over; its turn would end that. */
+bool peer_is_in_the_middle(const struct peer *peer);
 
 /*
  * Ends the connection. What descriptors are still on their way to a client that does not read stays charged to it, and

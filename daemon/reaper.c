@@ -109,6 +109,25 @@ void reaper_end_batch(struct reaper *reaper)
     reaper->batch = NULL;
 }
 
+struct each_pending {
+    reaper_pending_fn *look;
+    void *userdata;
+};
+
+static void look_at_job(const struct job *job, void *userdata)
+{
+    const struct close_job *closing = (const struct close_job *)(const void *)job;
+    const struct each_pending *each = userdata;
+
+    for (unsigned i = 0; i < closing->count; i++)
+        each->look(closing->fd[i], each->userdata);
+}
+
+void reaper_each_pending(const struct reaper *reaper, reaper_pending_fn *look, void *userdata)
+{
+    workers_each_waiting(reaper->workers, look_at_job, &(struct each_pending){look, userdata});
+}
+
 /* Foreign descriptors on their way to the thread that may be stuck. */
 struct foreign_job {
     struct job job;

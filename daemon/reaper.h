@@ -35,6 +35,10 @@ void reaper_close(struct reaper *reaper, int fd);
 /* Closes fd, whatever it is, on a worker. */
 void reaper_close_on_worker(struct reaper *reaper, int fd);
 
+/* Calls look for each descriptor that waits for its close, where the workers are held. */
+typedef void reaper_pending_fn(int fd, void *userdata);
+void reaper_each_pending(const struct reaper *reaper, reaper_pending_fn *look, void *userdata);
+
 /*
  * Closes what a client of this uid has sent and nobody has taken. A memfd is closed as above. Anything else is foreign:
  * its close may wait for the server of a file system (FUSE's FLUSH), for ever if that likes; so a thread of its own

@@ -92,6 +92,9 @@ int refuse_limit(struct request *request, int code, const struct limit_met *met)
 /* Logs the sentence; for a uid that meets the same limit, by its key, again and again, once a minute. */
 void log_refusal(struct request *request, const char *message_id, const char *limit);
 
+/* What a handler of a whole request returns that has put it aside, to be called again. */
+#define REQUEST_ASIDE 2
+
 /* The buffer's own descriptor, into the shipment. */
 void request_ship(struct request *request, struct buffer *buffer);
 /* What has been borrowed until now must be there when it is sent; or need not be any more. */

@@ -72,6 +72,25 @@ static bool separate_code_from_data(void)
     return prctl(PR_SET_MDWE, PR_MDWE_REFUSE_EXEC_GAIN, 0, 0, 0) == 0;
 }
 
+static bool is_filtered;
+
+bool sandbox_is_filtered(void)
+{
+    return is_filtered;
+}
+
+void sandbox_hide(void)
+{
+    if (!HAS_SANITIZER)
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+void sandbox_go_on(void)
+{
+    hide_memory();
+    is_filtered = true;
+}
+
 void sandbox_enter(const struct config *config)
 {
     if (!config->sandbox) {
@@ -84,8 +103,8 @@ void sandbox_enter(const struct config *config)
     }
     bool hidden = hide_memory(), refused = refuse_privileges(), dropped = drop_capabilities();
     bool separated = separate_code_from_data();
-    bool filtered = filter_load(); /* which refuses prctl(2), too, so it is the last */
-    if (!separated && !filtered)   /* the filter, too, keeps memory that was written from being executed */
+    bool filtered = is_filtered = filter_load(); /* which refuses most of prctl(2), too, so it is the last */
+    if (!separated && !filtered) /* the filter, too, keeps memory that was written from being executed */
         log_line(LOG_NOTICE, "this kernel cannot keep the broker's memory from becoming executable");
     if (hidden && refused && dropped && filtered)
         log_line(LOG_INFO, "sandboxed: memory hidden, no capabilities, no new privileges, system calls filtered");

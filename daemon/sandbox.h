@@ -8,6 +8,8 @@
 #ifndef DAEMON_SANDBOX_H
 #define DAEMON_SANDBOX_H
 
+#include <stdbool.h>
+
 #include "config.h"
 
 /*
@@ -15,5 +17,15 @@
  * build does not have is logged, and the broker goes on without it.
  */
 void sandbox_enter(const struct config *config);
+
+/*
+ * A program that takes over from another one in its process (reexec.h) is in its sandbox: capabilities, privileges and
+ * the filter go on over execve(2), and a second filter would only cost time. But its memory can be looked into again:
+ * sandbox_hide at the very beginning, whatever is configured; sandbox_go_on in place of sandbox_enter.
+ */
+void sandbox_hide(void);
+void sandbox_go_on(void);
+/* Whether system calls are filtered, for the program that takes over. */
+bool sandbox_is_filtered(void);
 
 #endif

@@ -21,6 +21,8 @@ int serve_share(struct request *request, const union request_record *in, union r
 int serve_revoke(struct request *request, const union request_record *in, union reply_record *out);
 
 int serve_stats(struct request *request);
+/* Also REQUEST_ASIDE. */
+int serve_reexec(struct request *request);
 
 /* What SEAL and PUBLISH check before any seal is added: 0 and the buffer, or a refusal. */
 int check_seal(struct request *request, const struct seal_request *in, struct buffer **buffer);

@@ -352,7 +352,7 @@ static void on_next(evutil_socket_t fd, short what, void *argument)
     struct store *store = argument;
 
     (void)fd, (void)what;
-    if (store->is_busy || !gather(store))
+    if (store->is_busy || store->is_held || !gather(store))
         return;
     store->is_busy = true;
     workers_submit(store->workers, &store->batch.job);
@@ -413,6 +413,34 @@ void store_remove(struct store *store, const struct buffer *buffer)
     need_batch(store);
 }
 
+void store_hold(struct store *store, bool held)
+{
+    store->is_held = held;
+    if (!held && store->workers)
+        need_batch(store);
+}
+
+bool store_is_busy(const struct store *store)
+{
+    return store->is_busy;
+}
+
+void store_each_removal(const struct store *store, void (*look)(uint64_t id, void *userdata), void *userdata)
+{
+    const struct removal *removal;
+
+    STAILQ_FOREACH(removal, &store->removals, link)
+    look(removal->id, userdata);
+}
+
+void store_remove_again(struct store *store, uint64_t id)
+{
+    if (!store->workers)
+        return;
+    queue_removal(store, id);
+    need_batch(store);
+}
+
 size_t store_pending(const struct store *store)
 {
     return store->keep_count + store->removal_count;
@@ -451,13 +479,32 @@ static void explain(int r)
                  strerror(-r));
 }
 
-int store_open(struct store *store, struct event_base *loop, struct buffers *buffers, bool restored)
+static void init(struct store *store, struct event_base *loop, struct buffers *buffers)
 {
     *store = (struct store){.quota = buffers->quota, .buffers = buffers};
     STAILQ_INIT(&store->removals);
     TAILQ_INIT(&store->waiting);
     store->batch.job = (struct job){.run = run, .done = done};
     event_assign(&store->next, loop, -1, 0, on_next, store);
+}
+
+/* Whether a canary is left in there, who takes over does not know: so it is removed. */
+int store_take_over(struct store *store, struct event_base *loop, struct buffers *buffers, bool is_there)
+{
+    init(store, loop, buffers);
+    store->is_there = is_there && manager_open(&store->manager) == 0;
+    if (!store->is_there) {
+        store->manager.socket = -1;
+        return 0;
+    }
+    store->canary_left = true;
+    store->workers = workers_start(loop, 1);
+    return store->workers ? 0 : -errno;
+}
+
+int store_open(struct store *store, struct event_base *loop, struct buffers *buffers, bool restored)
+{
+    init(store, loop, buffers);
     int r = manager_open(&store->manager);
     if (r == 0)
         r = is_kept(store, PROBE_MS);

@@ -66,6 +66,7 @@ struct store {
     TAILQ_HEAD(storing_accounts, account) waiting; /* with buffers that wait for the next batch */
     struct event next;                             /* makes it; once in a pass of the loop */
     bool is_busy;                                  /* with the batch */
+    bool is_held;                                  /* there is no next batch for now */
     bool is_leaving;                               /* nothing is sent any more */
     uint64_t failure_logged_ns, full_logged_ns;    /* or 0 */
     bool canary_left;                              /* the thread's own: one may still be in there */
@@ -77,6 +78,18 @@ struct store {
  * so there is, even if it is full. 0, or -ENOMEM, or -EMFILE. Without a store nothing is kept.
  */
 int store_open(struct store *store, struct event_base *loop, struct buffers *buffers, bool restored);
+
+/* The same for a program that takes over from one that has found out (handover.h). Nobody is asked, nothing waits. */
+int store_take_over(struct store *store, struct event_base *loop, struct buffers *buffers, bool is_there);
+
+/*
+ * While it is held nothing is begun; once it is not busy either, all that it has is what waits to be kept or removed.
+ * What waits to be removed is told, and can be left to a program that takes over.
+ */
+void store_hold(struct store *store, bool held);
+bool store_is_busy(const struct store *store);
+void store_each_removal(const struct store *store, void (*look)(uint64_t id, void *userdata), void *userdata);
+void store_remove_again(struct store *store, uint64_t id);
 
 /* Keeps a descriptor of the broker's own, in place of what has this name. Waits, too. 0, -ENOSPC, or another errno. */
 int store_put(struct store *store, const char *name, int fd);

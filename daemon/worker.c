@@ -19,10 +19,11 @@ static const struct timeval retry_time = {.tv_usec = 100000};
 STAILQ_HEAD(job_queue, job);
 
 struct workers {
-    pthread_mutex_t lock; /* guards waiting, queued, finished, idle and stopping */
+    pthread_mutex_t lock; /* guards waiting, queued, finished, idle, stopping and held */
     pthread_cond_t more;
     struct job_queue waiting, finished;
     bool stopping;
+    bool held;      /* jobs wait, whatever thread is there */
     unsigned idle;  /* threads that wait for a job */
     size_t queued;  /* jobs that wait for a thread */
     size_t pending; /* the loop's own */
@@ -41,6 +42,11 @@ static void hand_back(struct workers *workers, struct job *job)
     STAILQ_INSERT_TAIL(&workers->finished, job, link);
 }
 
+static struct job *next_job(struct workers *workers)
+{
+    return workers->held ? NULL : STAILQ_FIRST(&workers->waiting);
+}
+
 static void *work(void *argument)
 {
     struct workers *workers = argument;
@@ -49,7 +55,7 @@ static void *work(void *argument)
     pthread_mutex_lock(&workers->lock);
     for (;;) {
         workers->idle++;
-        while (!(job = STAILQ_FIRST(&workers->waiting)) && !workers->stopping)
+        while (!(job = next_job(workers)) && !workers->stopping)
             pthread_cond_wait(&workers->more, &workers->lock);
         workers->idle--;
         if (!job)
@@ -161,6 +167,33 @@ void workers_submit(struct workers *workers, struct job *job)
     pthread_cond_signal(&workers->more);
 }
 
+void workers_hold(struct workers *workers, bool held)
+{
+    pthread_mutex_lock(&workers->lock);
+    workers->held = held;
+    pthread_mutex_unlock(&workers->lock);
+    if (!held)
+        pthread_cond_broadcast(&workers->more);
+}
+
+bool workers_are_busy(struct workers *workers)
+{
+    pthread_mutex_lock(&workers->lock);
+    bool busy = workers->idle < workers->count || !STAILQ_EMPTY(&workers->finished);
+    pthread_mutex_unlock(&workers->lock);
+    return busy;
+}
+
+void workers_each_waiting(struct workers *workers, void (*look)(const struct job *job, void *userdata), void *userdata)
+{
+    const struct job *job;
+
+    pthread_mutex_lock(&workers->lock);
+    STAILQ_FOREACH(job, &workers->waiting, link)
+    look(job, userdata);
+    pthread_mutex_unlock(&workers->lock);
+}
+
 size_t workers_pending(const struct workers *workers)
 {
     return workers->pending;
@@ -172,6 +205,7 @@ void workers_stop(struct workers *workers)
         return;
     pthread_mutex_lock(&workers->lock);
     workers->stopping = true;
+    workers->held = false;
     pthread_mutex_unlock(&workers->lock);
     pthread_cond_broadcast(&workers->more);
     for (unsigned i = 0; i < workers->count; i++)

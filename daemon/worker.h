@@ -6,6 +6,7 @@
 #ifndef DAEMON_WORKER_H
 #define DAEMON_WORKER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -31,6 +32,13 @@ void workers_submit(struct workers *workers, struct job *job);
 
 /* Jobs that are queued, run, or wait for `done`. */
 size_t workers_pending(const struct workers *workers);
+
+/* While they are held no thread begins with another job: what a re-exec would interrupt comes to its end first. */
+void workers_hold(struct workers *workers, bool held);
+/* Whether a thread is at work, or what one has done is yet to be heard of. */
+bool workers_are_busy(struct workers *workers);
+/* Calls look for each job that no thread has begun with; they are held. */
+void workers_each_waiting(struct workers *workers, void (*look)(const struct job *job, void *userdata), void *userdata);
 
 /* As workers_stop where nothing is pending; else leaves the threads to what they are stuck in. */
 void workers_abandon(struct workers *workers);

@@ -239,7 +239,7 @@
 
 /*
  * Every operation:  O(NAME, request record, least, most, descriptors a record, reply record)
- * PING carries no record; `none` stands for that.
+ * PING and REEXEC carry no record; `none` stands for that.
  */
 #define OPERATIONS(O)                                                                                                  \
     O(HELLO, hello_request, 1, 1, 0, hello_reply)                                                                      \
@@ -255,6 +255,7 @@
     O(STATS, none, 0, 0, 0, stats_reply)                                                                               \
     O(SHARE, share_request, 1, SEALBUF_MAX_RECORDS, 0, token_record)                                                   \
     O(REVOKE, revoke_request, 1, SEALBUF_MAX_RECORDS, 0, outcome)                                                      \
-    O(ACCOUNTS, accounts_request, 1, 1, 0, account_record)
+    O(ACCOUNTS, accounts_request, 1, 1, 0, account_record)                                                             \
+    O(REEXEC, none, 0, 0, 0, none)
 
 #endif

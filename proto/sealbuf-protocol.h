@@ -96,6 +96,7 @@ enum sealbuf_opcode {
     SEALBUF_OP_SHARE = 12,
     SEALBUF_OP_REVOKE = 13,
     SEALBUF_OP_ACCOUNTS = 14,
+    SEALBUF_OP_REEXEC = 15,
 };
 #define SEALBUF_OP_REPLY 0x8000u
 

@@ -17,9 +17,10 @@ static const struct command commands[] = {
     {"remove", FOR_REMOVE, "NAME...", "unbind names; whoever has the buffer keeps it", 1, SIZE_MAX, command_remove},
     {"stats", FOR_STATS, "", "show what you have of the broker, and how much you may", 0, 0, command_stats},
     {"ping", FOR_PING, "", "measure round trips to the broker", 0, 0, command_ping},
+    {"admin", FOR_ADMIN, "reexec", "have the broker take up its new program after an upgrade", 1, 1, command_admin},
 };
 
-const char command_names[] = "put, get, exec, share, revoke, list, stat, remove, stats or ping";
+const char command_names[] = "put, get, exec, share, revoke, list, stat, remove, stats, ping or admin";
 
 const struct command *command_at(size_t n)
 {

@@ -19,7 +19,8 @@ enum command_bit {
     FOR_PING = 1 << 7,
     FOR_SHARE = 1 << 8,
     FOR_REVOKE = 1 << 9,
-    FOR_ALL = (1 << 10) - 1,
+    FOR_ADMIN = 1 << 10,
+    FOR_ALL = (1 << 11) - 1,
 };
 
 struct command {
@@ -50,5 +51,6 @@ int command_share(const struct options *options);
 int command_revoke(const struct options *options);
 int command_stats(const struct options *options);
 int command_ping(const struct options *options);
+int command_admin(const struct options *options);
 
 #endif

@@ -15,6 +15,9 @@
 
 enum { EXIT_USAGE = 2 };
 
+/* That come back when the broker was killed: a service manager keeps 4096 descriptors for the unit. */
+#define SURVIVAL_BUFFERS 3968u
+
 /* The sealbufd beside this program, or else the one in the working directory, as in a build tree. */
 static void find_broker(char *path, size_t size)
 {
@@ -71,22 +74,38 @@ static int take_stalls(const struct options *options, const char *broker, struct
     return stalls_take(&stalls, &plan);
 }
 
+static int take_survival(const struct options *options, struct results *results)
+{
+    static struct survival survival;
+    const struct survival_plan plan = {.address = options->survival,
+                                       .rounds = options->survival_rounds,
+                                       .kills = options->quick ? 1 : 5,
+                                       .buffers = SURVIVAL_BUFFERS};
+
+    results->survival = &survival;
+    return survival_take(&survival, &plan);
+}
+
 static int run(const struct options *options, const char *broker)
 {
     struct setting setting;
     struct results results = {.setting = &setting};
-    int r = setting_prepare(&setting, options->cpu, broker);
+    int r = setting_prepare(&setting, options->cpu, options->survival ? options->survival : broker);
 
     if (r == 0 && options->figures)
         r = take_figures(options, broker, &results);
     if (r == 0 && options->stalls)
         r = take_stalls(options, broker, &results);
+    if (r == 0 && options->survival)
+        r = take_survival(options, &results);
     if (r == 0)
         r = options->json ? report_json(&results) : report_table(&results);
     if (results.figures)
         figures_free(results.figures);
     if (results.stalls)
         stalls_free(results.stalls);
+    if (results.survival)
+        survival_free(results.survival);
     return r < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

@@ -9,6 +9,7 @@
 
 #include "figures.h"
 #include "stalls.h"
+#include "survival.h"
 
 #define SECOND           1000000000ULL
 #define ITERATIONS       100000u
@@ -23,7 +24,10 @@
 #define STALL_RUN           2000u
 #define STALL_RUN_QUICK     500u
 #define LIVE                10000u
-#define GREATEST_LIVE       (BARE_SLOTS - LIVE_SLOTS)
+/* Of what survives: rounds of SURVIVAL_SET publishes of each kind. */
+#define SURVIVAL_ROUNDS       150u
+#define SURVIVAL_ROUNDS_QUICK 10u
+#define GREATEST_LIVE         (BARE_SLOTS - LIVE_SLOTS)
 
 enum option_id {
     OPT_BROKER = 256,
@@ -34,6 +38,7 @@ enum option_id {
     OPT_JSON,
     OPT_QUICK,
     OPT_STALLS,
+    OPT_SURVIVAL,
     OPT_NORMAL_PRIORITY,
     OPT_TOGETHER
 };
@@ -47,6 +52,7 @@ static const struct option long_options[] = {
     {"json", no_argument, NULL, OPT_JSON},
     {"quick", no_argument, NULL, OPT_QUICK},
     {"stalls", no_argument, NULL, OPT_STALLS},
+    {"survival", required_argument, NULL, OPT_SURVIVAL},
     {"normal-priority", no_argument, NULL, OPT_NORMAL_PRIORITY},
     {"together", no_argument, NULL, OPT_TOGETHER},
     {"help", no_argument, NULL, 'h'},
@@ -76,6 +82,10 @@ static void print_help(void)
            "  --together         the innocent client on the broker's CPU; see docs/performance.md\n"
            "  --normal-priority  no real-time priority for the broker's loop and the innocent client (default: with\n"
            "                     it where that is allowed, so that what else the machine does is not measured)\n\n"
+           "Survival:\n"
+           "  --survival ADDRESS take only what it costs that names survive the broker, by the broker that listens\n"
+           "                     there. It is killed (SIGKILL), and its service manager must start it again; for a\n"
+           "                     machine to try things on. --iterations: publishes of each kind, in steps of 64\n\n"
            "Exits with 0, with 1 where a measurement failed, with 2 where the command line is wrong.\n",
            ITERATIONS, BUDGET / SECOND, LIVE, GREATEST_LIVE, STALL_ROUNDS * STALL_RUN, STALL_ROUNDS_BESIDE * STALL_RUN,
            STALL_RUN);
@@ -124,6 +134,9 @@ static const char *apply(struct options *options, int option, const char *argume
     case OPT_STALLS:
         options->stalls_only = true;
         return NULL;
+    case OPT_SURVIVAL:
+        options->survival = argument;
+        return NULL;
     case OPT_NORMAL_PRIORITY:
         options->normal_priority = true;
         return NULL;
@@ -152,8 +165,8 @@ static void settle_stalls(struct options *options)
 {
     bool of_figure = options->only && figures_find(options->only), of_load = options->only && !of_figure;
 
-    options->figures = !options->stalls_only && !of_load;
-    options->stalls = !of_figure;
+    options->figures = !options->stalls_only && !of_load && !options->survival;
+    options->stalls = !of_figure && !options->survival;
     options->stall_run = options->quick ? STALL_RUN_QUICK : STALL_RUN;
     options->stall_rounds = options->figures ? STALL_ROUNDS_BESIDE : STALL_ROUNDS;
     if (options->quick)
@@ -164,10 +177,18 @@ static void settle_stalls(struct options *options)
         options->stall_rounds = SERIES_ROUNDS;
 }
 
+static void settle_survival(struct options *options)
+{
+    options->survival_rounds = options->quick ? SURVIVAL_ROUNDS_QUICK : SURVIVAL_ROUNDS;
+    if (options->iterations)
+        options->survival_rounds = (options->iterations + SURVIVAL_SET - 1) / SURVIVAL_SET;
+}
+
 /* What was not said. Whoever names a number of iterations gets them all, however long it takes. */
 static void settle(struct options *options)
 {
     settle_stalls(options);
+    settle_survival(options);
     if (options->iterations)
         return;
     options->iterations = options->quick ? QUICK_ITERATIONS : ITERATIONS;

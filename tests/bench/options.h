@@ -9,11 +9,12 @@
 struct options {
     const char *broker; /* NULL: not said */
     const char *only;
-    int cpu; /* -1: not said */
+    const char *survival; /* the address of a broker to kill; NULL: not wanted */
+    int cpu;              /* -1: not said */
     unsigned iterations, live;
     uint64_t budget_ns;   /* 0: none */
     bool figures, stalls; /* which parts */
-    unsigned stall_rounds, stall_run;
+    unsigned stall_rounds, stall_run, survival_rounds;
     bool json, quick, stalls_only, normal_priority, together;
 };
 

@@ -85,6 +85,8 @@ int report_table(const struct results *results)
         print_figures(results->figures, results->setting);
     if (results->stalls)
         stalls_print_table(results->stalls, results->stall_plan);
+    if (results->survival)
+        survival_print_table(results->survival, results->setting->cpu);
     return finish_output();
 }
 
@@ -156,6 +158,8 @@ int report_json(const struct results *results)
         json_figures(results->figures, results->setting);
     if (results->stalls)
         stalls_print_json(results->stalls, results->stall_plan);
+    if (results->survival)
+        survival_print_json(results->survival);
     printf("\n}\n");
     return finish_output();
 }

@@ -6,13 +6,15 @@
 #include "figures.h"
 #include "setting.h"
 #include "stalls.h"
+#include "survival.h"
 
-/* What was taken: either may be NULL. The samples are sorted. */
+/* What was taken: each may be NULL. The samples are sorted. */
 struct results {
     const struct setting *setting;
     struct figures *figures;
     struct stalls *stalls;
     const struct stall_plan *stall_plan;
+    struct survival *survival;
 };
 
 /* -1 where standard output takes no more; it has been said why. */

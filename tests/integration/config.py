@@ -421,6 +421,7 @@ def expected_limits(defaults, table):
         'what RLIMIT_NOFILE leaves': lambda of: descriptors - of('connections') - of('queued-descriptors'),
         '3/4 of RLIMIT_NOFILE': lambda _: table // 4 * 3,
         '4096': lambda _: 4096,
+        'what the unit allows ($FDSTORE) less 16, else 4000': lambda _: 4000,
         '4 times buffers': lambda of: 4 * of('buffers'),
         'half of bytes': lambda of: of('bytes') // 2,
         'the greatest uid-bytes': lambda of: of('uid-bytes'),  # without any [user]
@@ -472,7 +473,7 @@ def limits_of_running(*_):
         with client.call(wire.ACCOUNTS, [{'flags': wire.ACCOUNTS_ALL}]) as message:
             everybody = message.records[-1]
         counted = [key for key in limits if 'uid-' + key in limits]
-        equal(len(counted), 10, 'limits that there are for all and for each uid')
+        equal(len(counted), 11, 'limits that there are for all and for each uid')
         for key in counted:
             equal(everybody[key.replace('-', '_') + '_limit'], limits[key], key)
     with Folder() as folder:

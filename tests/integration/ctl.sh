@@ -103,7 +103,7 @@ test_manual() {
     local manual option status
     manual=$(dirname "${BASH_SOURCE[0]}")/../../docs/sealbufctl.1
 
-    for option in $("$ctl" --help | grep -oE '^ +(-.,)? *--[a-z]+' | grep -oE '[a-z]+$'); do
+    for option in $("$ctl" --help | grep -oE '^ +(-.,)? *--[a-z-]+' | sed 's/.*--//'); do
         check "the manual has --$option" grep -Eq "^\.It .*Fl -$option( |\$)" "$manual"
     done
     for status in 0 1 2 3 4 5 6 7 126 127; do
@@ -718,8 +718,8 @@ test_list() {
         "$ctl" put "$name" "$work/4097"
     done
     expect 0 "list PREFIX" "$ctl" list l/
-    says out '^ *SIZE +SEALS +MODE +OWNER +PUBLISHED +NAME$' "... has a head"
-    says out "^ *4.0 KiB +shrink\|grow\|write(\|exec)? +0600 +$(id -un) +20..-..-..T..:..:..\+00:00 +l/a\$" "... has what is there"
+    says out '^ *SIZE +SEALS +MODE +SURVIVES +OWNER +PUBLISHED +NAME$' "... has a head"
+    says out "^ *4.0 KiB +shrink\|grow\|write(\|exec)? +0600 +no +$(id -un) +20..-..-..T..:..:..\+00:00 +l/a\$" "... has what is there"
     check "... in bytewise order, nothing else" test "$(sed 1d "$work/out" | awk '{print $NF}' | tr '\n' ' ')" = "l/a l/a/c l/b "
     expect 0 "list without a prefix" "$ctl" list
     says out ' m$' "... has all"
@@ -748,6 +748,18 @@ test_stat() {
     expect 3 "stat --json of them" "$ctl" stat file/1 nothing --json
     json "$work/out" "j[0]['seals'][:3] == ['shrink', 'grow', 'write'] and j[0]['seals_raw'] & 14 == 14 and
         j[0]['size'] == 1 and j[1]['name'] == 'nothing' and j[1]['error'] == 'NOT_FOUND'" "... has both"
+}
+
+test_volatile() {
+    check "put --volatile" "$ctl" put volatile --volatile "$work/1"
+    check "put --or-volatile" "$ctl" put or/volatile --or-volatile "$work/1"
+    expect 0 "stat" "$ctl" stat volatile or/volatile
+    check "... says that they do not survive the broker" test "$(grep -c '^Survives: *no$' "$work/out")" = 2
+    expect 0 "stat --json" "$ctl" stat volatile --json
+    json "$work/out" "j[0]['survives'] is False" "... says so, too"
+    expect 1 "put with both" "$ctl" put both --volatile --or-volatile "$work/1"
+    says err 'contradict' "... says that they contradict each other"
+    check "remove of both" "$ctl" remove volatile or/volatile
 }
 
 test_remove() {
@@ -943,6 +955,7 @@ test_exec_signals
 test_tampering
 test_list
 test_stat
+test_volatile
 test_remove
 test_figures
 test_json

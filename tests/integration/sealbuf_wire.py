@@ -16,7 +16,7 @@ REPLY = 0x8000
 MAGIC = b'SEALBUF\0'
 
 (HELLO, PING, CREATE, SEAL, ADOPT, PUBLISH, GET, REMOVE, STAT, LIST, STATS, SHARE, REVOKE,
- ACCOUNTS) = range(1, 15)
+ ACCOUNTS, REEXEC) = range(1, 16)
 
 SEAL_SEAL, SHRINK, GROW, WRITE, FUTURE_WRITE, EXEC = 1, 2, 4, 8, 16, 32
 IMMUTABLE = SHRINK | GROW | WRITE
@@ -340,6 +340,9 @@ class Client:
     def stats(self):
         with self.call(STATS) as message:
             return message.records[0]
+
+    def reexec(self):
+        self.call(REEXEC).close()
 
     def list_page(self, **values):
         """The page and its names."""

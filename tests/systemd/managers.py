@@ -4,6 +4,7 @@ import array
 import ctypes
 import fcntl
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -57,8 +58,22 @@ class Systemd:
         """pid: asked for before, so that the storm does not wait for systemctl."""
         os.kill(pid, signal.SIGKILL)
 
+    def kill_again(self, pid, delays):
+        """Kills it, and each successor as well, so long after it was started; it may be restoring then."""
+        group = '/sys/fs/cgroup%s/cgroup.procs' % self.property('ControlGroup')
+        os.kill(pid, signal.SIGKILL)
+        for delay in delays:
+            pid = wait_for(lambda old=pid: other_process(group, old), 'the next broker')
+            time.sleep(delay)
+            os.kill(pid, signal.SIGKILL)
+
     def restart(self):
         self.systemctl('restart', self.unit)
+
+    def disturb(self, pid):
+        """The service manager re-executes itself, and the broker dies after that."""
+        self.systemctl('daemon-reexec')
+        os.kill(pid, signal.SIGKILL)
 
     def stop(self):
         self.systemctl('stop', self.unit)
@@ -69,10 +84,25 @@ class Systemd:
     def stored(self):
         return int(self.property('NFileDescriptorStore'))
 
+    def crashes(self):
+        """What the journal has of brokers that ended otherwise than by SIGKILL or in order."""
+        done = subprocess.run(['journalctl', '--unit', self.unit, '--output=cat', '--grep=Main process exited'],
+                              stdout=subprocess.PIPE, text=True)
+        return [line for line in done.stdout.splitlines() if 'status=9/KILL' not in line]
+
     def log(self):
         done = subprocess.run(['journalctl', '--unit', self.unit, '--output=cat', '--lines=30'],
                               stdout=subprocess.PIPE, text=True)
         return done.stdout
+
+
+def other_process(group, old):
+    """One of the control group's processes that is not this one; 0 where there is none yet."""
+    try:
+        with open(group) as processes:
+            return next((int(line) for line in processes if int(line) != old), 0)
+    except OSError:  # between the one and the other there is no group
+        return 0
 
 
 class Keeper:
@@ -86,6 +116,7 @@ class Keeper:
         self.kept = []  # (name, descriptor, its inode)
         self.lock = threading.Lock()
         self.process = None
+        self.ends_of_its_own = []
         self.ready = threading.Event()
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.listener.bind(self.path)
@@ -101,13 +132,14 @@ class Keeper:
 
     def serve(self):
         while True:
-            data, control, _, _ = self.notify.recvmsg(8192, socket.CMSG_SPACE(253 * 4), socket.MSG_CMSG_CLOEXEC)
-            fds = array.array('i')
-            for level, kind, content in control:
-                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                    fds.frombytes(content[:len(content) - len(content) % 4])
-            fields = dict(line.split('=', 1) for line in data.decode().split('\n') if '=' in line)
+            select.select([self.notify], [], [])
             with self.lock:
+                data, control, _, _ = self.notify.recvmsg(8192, socket.CMSG_SPACE(253 * 4), socket.MSG_CMSG_CLOEXEC)
+                fds = array.array('i')
+                for level, kind, content in control:
+                    if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                        fds.frombytes(content[:len(content) - len(content) % 4])
+                fields = dict(line.split('=', 1) for line in data.decode().split('\n') if '=' in line)
                 left = self.obey(fields, list(fds))
             for fd in left:
                 os.close(fd)
@@ -134,7 +166,12 @@ class Keeper:
 
     # What is done to it
 
+    def drain(self):
+        """What the last one has said comes before what becomes of it: so the real manager's priorities have it."""
+        wait_for(lambda: not select.select([self.notify], [], [], 0)[0], 'the queue is empty')
+
     def start(self, wait=True):
+        self.drain()
         with self.lock:
             passed = [('listener', self.listener.fileno())] + [entry[:2] for entry in self.kept]
             self.ready.clear()
@@ -142,7 +179,7 @@ class Keeper:
         if wait:
             wait_for(lambda: self.ready.is_set() or self.ended(), 'the broker is ready')
             if not self.ready.is_set():
-                raise AssertionError('the broker has ended with status %s' % self.process)
+                raise AssertionError('the broker has ended with status %s' % self.status)
 
     def ended(self):
         pid, status = os.waitpid(self.process, os.WNOHANG) if self.process else (0, 0)
@@ -152,8 +189,13 @@ class Keeper:
         return self.process is None
 
     def end(self, number):
-        os.kill(self.process, number)
-        wait_for(self.ended, 'the broker ends')
+        """Its status. It must not have ended before."""
+        if not self.ended():
+            os.kill(self.process, number)
+            wait_for(self.ended, 'the broker ends')
+        if self.status != (-number if number == signal.SIGKILL else 0):
+            self.ends_of_its_own.append('status %d' % self.status)
+            raise AssertionError('the broker has ended with status %d' % self.status)
         return self.status
 
     def pid(self):
@@ -166,9 +208,16 @@ class Keeper:
         self.end(signal.SIGKILL)
         self.start()
 
+    def kill_again(self, _pid, delays):
+        self.end(signal.SIGKILL)
+        for delay in delays:
+            self.start(wait=False)
+            time.sleep(delay)
+            self.end(signal.SIGKILL)
+        self.start()
+
     def restart(self):
-        if self.end(signal.SIGTERM):
-            raise AssertionError('after SIGTERM the broker ended with status %d' % self.status)
+        self.end(signal.SIGTERM)
         self.start()
 
     def stop(self):
@@ -182,9 +231,14 @@ class Keeper:
             self.kept = []
 
     def close(self):
-        if self.process:
+        if not self.ended():
             self.end(signal.SIGKILL)
         self.forget()
+
+    def crashes(self):
+        """Of brokers that ended by themselves, and what sanitizers have found."""
+        with open(self.log_path, errors='replace') as log:
+            return self.ends_of_its_own + [line for line in log if 'Sanitizer' in line or 'runtime error' in line]
 
     def stored(self):
         with self.lock:

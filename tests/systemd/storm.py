@@ -5,7 +5,6 @@ tests/integration/survival.py under a service manager of the test's own."""
 import argparse
 import contextlib
 import fcntl
-import mmap
 import os
 import pickle
 import random
@@ -16,7 +15,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'integration'))
 import sealbuf_wire as wire  # noqa: E402
 from managers import Systemd, broker_pid, wait_for  # noqa: E402
-from storm_client import Account, Failure, Storm, become, run_client  # noqa: E402
+from storm_client import OVER, Account, Failure, Storm, become, run_client  # noqa: E402
 from storm_oracle import Contest, Copy, checksum, difference  # noqa: E402
 
 GET_SEALS = 1034
@@ -26,6 +25,7 @@ CONTESTED = 3       # names for each user, replaced by all of its clients
 GREATEST_GET = 100  # buffers at once
 KEPT_TOKENS = 40
 INFO_SURVIVES = 0x20
+ROUNDS = {'kill': 50, 'again': 10, 'restart': 5, 'reexec': 10, 'disturb': 2, 'freeze': 1}  # by default
 LARGE = 1 << 30     # a buffer that nobody has touched
 
 
@@ -42,7 +42,7 @@ class Director:
         self.instance = None
         self.overhead = 0  # descriptors that are stored without any buffer
         self.answered = self.unanswered = 0
-        self.volatile = False
+        self.volatile = True
         self.begun = False
 
     # Beginning
@@ -69,9 +69,8 @@ class Director:
     # Rounds
 
     def storm(self, name, outlives=False):
-        self.stop = mmap.mmap(-1, 1)
         contested = sorted({name for _, name in self.contests})
-        return Storm(self.manager.path, '%s/%s' % (self.seed, name), contested, self.last_id, self.stop, self.volatile,
+        return Storm(self.manager.path, '%s/%s' % (self.seed, name), contested, self.last_id, self.volatile,
                      outlives)
 
     def in_children(self, tasks, meanwhile=lambda: None):
@@ -88,21 +87,28 @@ class Director:
         try:
             meanwhile()
         finally:
-            self.stop[0] = 1
+            for _, _, storm in tasks:
+                storm.board[OVER] = 1
             reports = [finish_child(*child) for child in children]
         return reports
 
-    def round(self, name, do, survives=True, outlives=False):
+    def round(self, name, do, outlives=False):
         """A storm, in the middle of which do() is called, and then everything is looked at."""
         chance = random.Random('%s/%s/director' % (self.seed, name))
         storm = self.storm(name, outlives)
 
         def meanwhile():
-            time.sleep(0.01 + chance.random() * 0.12)
+            wait_for(lambda: all(storm.board[account.number] for account in self.accounts), 'all clients have begun')
+            time.sleep(chance.random() * 0.12)
             do()
             if outlives:
                 time.sleep(0.05)
-        self.take(self.in_children([(run_client, account, storm) for account in self.accounts], meanwhile))
+        try:
+            self.take(self.in_children([(run_client, account, storm) for account in self.accounts], meanwhile))
+        except Failure:  # the next round is to begin with what there is
+            with contextlib.suppress(Exception):
+                self.find_everything(after_death=False)
+            raise
         self.find_everything(after_death=not outlives)
 
     def take(self, reports):
@@ -258,10 +264,19 @@ def publish_all(account, storm):
 class Happenings:
     def __init__(self, director):
         self.director, self.manager = director, director.manager
+        self.chance = random.Random('%s/happenings' % director.seed)
 
     def kill(self):
         """kill -9"""
         self.manager.kill_now(self.pid)
+
+    def again(self):
+        """kill -9, and again while it comes back"""
+        self.manager.kill_again(self.pid, [self.chance.random() * 0.06 for _ in range(3)])
+
+    def disturb(self):
+        """a new program for the service manager, and then kill -9"""
+        self.manager.disturb(self.pid)
 
     def restart(self):
         """an orderly restart"""
@@ -295,7 +310,7 @@ class Tap:
         except (Failure, AssertionError, OSError, wire.Disconnected, wire.Refused, EOFError) as error:
             self.failures += 1
             print('not ok %d - %s' % (self.count, description))
-            for line in ('%s: %s' % (type(error).__name__, error)).splitlines():
+            for line in ('%s: %s' % (type(error).__name__, error)).splitlines()[:20]:
                 print('# ' + line)
         else:
             print('ok %d - %s' % (self.count, description))
@@ -316,7 +331,7 @@ def storm_rounds(tap, director, kind, rounds):
             try:
                 happenings.round(kind, '%s %d' % (kind, i))
             except Exception as error:
-                for line in director.manager.log().splitlines():
+                for line in director.manager.log().splitlines()[-12:]:
                     print('# log: ' + line)
                 raise Failure('round %d: %s: %s' % (i, type(error).__name__, error)) from error
     print('# %d requests were answered, %d were not' % (
@@ -336,30 +351,37 @@ def stop_loses_all(tap, director):
                     len(names), client.greeting['instance'], director.instance))
 
 
-def run_storms(manager, seed, rounds, order, tests_before=0):
-    """rounds: {kind: how many}"""
+def nothing_crashed(tap, manager):
+    with tap.test('no broker has ended by itself'):
+        crashes = manager.crashes()
+        if crashes:
+            raise Failure('; '.join(crashes[:5]))
+
+
+def run_storms(manager, seed, rounds, tests_before=0):
+    """rounds: {kind: how many}. The Tap."""
     tap, director = Tap(tests_before), Director(manager, seed)
     began = time.monotonic()
     with tap.test('1,000 names are published by %d clients' % CLIENTS):
         director.begin()
     if director.begun:
-        for kind in order:
+        for kind in ROUNDS:
             if rounds.get(kind):
                 storm_rounds(tap, director, kind, rounds[kind])
         stop_loses_all(tap, director)
+    nothing_crashed(tap, manager)
     print('# %.1f s' % (time.monotonic() - began))
-    return tap.done()
+    return tap
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--seed', default='%d' % random.SystemRandom().getrandbits(32))
-    for kind, rounds in ('kill', 50), ('restart', 5), ('reexec', 5), ('freeze', 1):
+    for kind, rounds in ROUNDS.items():
         parser.add_argument('--' + kind, type=int, default=rounds, metavar='ROUNDS')
     parser.add_argument('--tests-before', type=int, default=0, help='that the caller has reported')
     arguments = parser.parse_args()
-    return run_storms(Systemd(), arguments.seed, vars(arguments), ('kill', 'restart', 'reexec', 'freeze'),
-                      arguments.tests_before)
+    return run_storms(Systemd(), arguments.seed, vars(arguments), arguments.tests_before).done()
 
 
 if __name__ == '__main__':

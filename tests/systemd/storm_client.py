@@ -2,6 +2,7 @@
 """One client of the storm: a process that publishes, replaces, removes and shares as fast as it can, until the broker
 dies or the storm is over, and books what it does with the oracle."""
 import fcntl
+import mmap
 import os
 import random
 import sys
@@ -13,6 +14,7 @@ from storm_oracle import Contest, Copy, Name, Token, checksum
 NAMES = 125
 HOT = 20          # of them, those that most of the requests are about
 GREATEST_RUN = 8  # requests in flight
+OVER = 255        # on the board of a storm
 ADD_SEALS = 1033
 SIZES = (0, 1, 17, 1000, 4096, 4097, 12288, 20000)
 MODES = (0o600, 0o640, 0o644, 0o666)
@@ -51,8 +53,9 @@ class Report:
 class Storm:
     """What all clients of a round have in common."""
 
-    def __init__(self, path, seed, contested, last_id, stop, volatile=False, outlives=False):
-        self.path, self.seed, self.contested, self.last_id, self.stop = path, seed, contested, last_id, stop
+    def __init__(self, path, seed, contested, last_id, volatile=False, outlives=False):
+        self.path, self.seed, self.contested, self.last_id = path, seed, contested, last_id
+        self.board = mmap.mmap(-1, OVER + 1)  # which of the clients have begun; and whether it is over
         self.volatile = volatile  # whether the broker knows volatile names
         self.outlives = outlives  # the connections must outlive what happens to the broker
 
@@ -126,12 +129,15 @@ class StormClient:
     def pick(self, wanted):
         """Some of its names, most of them hot ones, for which wanted(latest) is true."""
         names = list(self.account.names)
-        names = names[:HOT] if self.random.random() < 0.8 else names
         names = [name for name in names if wanted(self.account.names[name].latest())]
+        names = names[:HOT] if self.random.random() < 0.8 else names
         return self.random.sample(names, min(len(names), self.random.randint(1, GREATEST_RUN)))
 
     def publish(self):
-        names = self.pick(lambda copy: True)
+        """New ones, where there is room for them, or instead of what there is."""
+        is_new = self.random.random() < 0.6
+        names = self.pick(lambda copy: copy is None) if is_new else []
+        names = names or self.pick(lambda copy: True)
         copies = self.hoard[:len(names)] + self.create(max(0, len(names) - len(self.hoard)))
         del self.hoard[:len(names)]
         self.publish_as(names, copies)
@@ -139,7 +145,7 @@ class StormClient:
     def publish_as(self, names, copies):
         records = []
         for name, copy in zip(names, copies):
-            fleeting = self.storm.volatile and self.random.random() < 0.1
+            fleeting = self.storm.volatile and self.random.random() < 0.05
             copy = copy._replace(mode=self.random.choice(MODES), fleeting=fleeting)
             if not copy.seals & wire.SEAL_SEAL and self.random.random() < 0.1:
                 copy = copy._replace(seals=copy.seals | wire.WRITE)  # the broker is to add it
@@ -234,7 +240,8 @@ class StormClient:
     def storm_on(self):
         doings = (self.publish, self.publish, self.publish, self.remove, self.remove, self.alias, self.contend,
                   self.share, self.redeem, self.revoke, self.keep)
-        while not self.storm.stop[0]:
+        self.storm.board[self.account.number] = 1
+        while not self.storm.board[OVER]:
             for _ in range(self.random.randint(1, 3)):
                 self.random.choice(doings)()
             self.collect()

@@ -4,11 +4,12 @@
 # killed, restarted, re-executed and frozen there in the middle of storms of requests: see survival_inside.sh. Prints
 # TAP.
 #
-#     survival.sh [--seed TEXT] [--kill ROUNDS] [--restart ROUNDS] [--reexec ROUNDS] [--freeze ROUNDS]
+#     survival.sh [--seed TEXT] [--kill ROUNDS] [--again ROUNDS] [--restart ROUNDS] [--reexec ROUNDS]
+#                 [--disturb ROUNDS] [--freeze ROUNDS]
 #
-# Environment: SEED, as --seed; else see boot_tools.sh.
+# Environment: SEED, as --seed; TIME, the seconds that it may take; else see boot_tools.sh.
 
 # shellcheck source=tests/systemd/boot_tools.sh
 . "$(dirname -- "$0")/boot_tools.sh"
 boot_needs "$@"
-boot 900 survival_inside.sh "${SEED:+--seed $SEED}" "$@"
+boot "${TIME:-900}" survival_inside.sh "${SEED:+--seed $SEED}" "$@"

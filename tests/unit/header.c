@@ -132,7 +132,7 @@ START_TEST(operations)
 {
     for (unsigned opcode = 0; opcode <= UINT16_MAX; opcode++) {
         const struct operation *op = operation_find((uint16_t)opcode);
-        if (opcode < SEALBUF_OP_HELLO || opcode > SEALBUF_OP_ACCOUNTS) {
+        if (opcode < SEALBUF_OP_HELLO || opcode > SEALBUF_OP_REEXEC) {
             ck_assert_ptr_null(op);
             continue;
         }
