@@ -136,7 +136,8 @@ static int take_passed(struct broker *broker)
 static int start(struct broker *broker, const struct config *config, struct takeover *takeover)
 {
     broker->started_ns = clock_monotonic_ns();
-    notify_open();
+    if (!broker->is_trial)
+        notify_open();
     LIST_INIT(&broker->peers);
     TAILQ_INIT(&broker->in_flight);
     credentials_learn_namespace();
@@ -211,8 +212,8 @@ static int run(struct broker *broker, const struct config *config, struct takeov
         watch_signal(broker, SIGHUP, on_hangup),
         watch_signal(broker, SIGUSR2, on_reexec),
     };
-    reexec_block_signals(false);
     notify_attach(broker->loop);
+    reexec_block_signals(false);
     broker->idle = config->idle_exit_ms ? idle_watch(broker) : NULL;
     if (takeover && takeover->header.filtered)
         sandbox_go_on();

@@ -219,6 +219,7 @@ void notify_still_starting(void)
 void notify_ready(void)
 {
     state.ready = true;
+    state.alive = state.watchdog_ns > 0; /* when the program before this one was alive is long ago */
     tell_all();
 }
 

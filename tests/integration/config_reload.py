@@ -307,10 +307,10 @@ def many_hangups(*_):
 
 
 def next_state(manager):
-    """What the broker tells next, but for its line of status."""
+    """What the broker tells next of its state; what it asks, or says of itself, is not that."""
     while True:
         told = manager.recv(4096).decode().strip()
-        if not told.startswith('STATUS='):
+        if re.match('READY=|RELOADING=|STOPPING=', told):
             return told
 
 

@@ -134,7 +134,7 @@ def empty_messages(broker, _):
 def headers(broker, _):
     """headers that make no sense are refused, and the connection lives"""
     record = encode_record(wire.CREATE_REQUEST, {})
-    cases = [(encode_message(op, serial=3), 'OPCODE', 3) for op in (0, 15, 0x7fff, 0x8000, 0x8002, 0x8003, 0xffff)]
+    cases = [(encode_message(op, serial=3), 'OPCODE', 3) for op in (0, 16, 0x7fff, 0x8000, 0x8002, 0x8003, 0xffff)]
     cases += [(encode_message(wire.PING, serial=0), 'MALFORMED', 0), (hello(5), 'HELLO', 5),
               (encode_message(wire.PING, serial=0xffffffff, status=1), 'RESERVED', 0xffffffff),
               (encode_message(wire.PING, serial=3, status=5001), 'RESERVED', 3)]
