@@ -385,6 +385,25 @@ def others(broker, _):
     equal(in_child(ask, ALICE, ALICE), 'DENIED', 'outcome for another user')
 
 
+@suite.test
+def by_the_tool(*_):
+    """sealbufctl admin reexec says which version goes on, or why it does not"""
+    tool = os.environ.get('SEALBUFCTL', os.path.join(os.path.dirname(SEALBUFD), 'sealbufctl'))
+
+    def run(*arguments):
+        done = subprocess.run([tool, 'admin', *arguments, '--socket', broker.path], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, check=False, timeout=30)
+        return done.returncode, done.stdout.decode(), done.stderr.decode()
+    with Installed() as broker:
+        status, out, err = run('reexec')
+        equal((status, 'goes on as process %d\n' % broker.pid in out, err), (0, True, ''), 'outcome, %r' % out)
+        equal(len(lines(broker, DONE)), 1, 're-execs')
+        broker.install(b'text')
+        status, out, err = run('reexec')
+        equal((status, out, 'cannot execute' in err), (1, '', True), 'outcome, %r' % err)
+        equal(run('dance')[0], 2, 'status for what there is not')
+
+
 # ---- Other programs --------------------------------------------------------------------------------------------------
 
 
@@ -570,7 +589,7 @@ def readiness(*_):
 
 @suite.test
 def unusual(*_):
-    """without the sandbox, with a descriptor closed, and with a low RLIMIT_NOFILE it works the same"""
+    """without the sandbox, with a low RLIMIT_NOFILE, and where much is logged it works the same"""
     for options in ({}, {'limits': {resource.RLIMIT_NOFILE: 600}}):
         for arguments in ((), ('--no-sandbox',), ('--log-level', 'debug')):
             with Broker(*arguments, **options) as broker, broker.connect() as client:
