@@ -233,7 +233,8 @@ def abstract(*_):
         other.bind('\0' + manager.path)
         other.settimeout(10)
         with Broker(environment={'NOTIFY_SOCKET': '@' + manager.path}):
-            equal(b'READY=1' in other.recv(4096), True, 'READY')
+            while b'READY=1' not in other.recv(4096):  # first it asks for a descriptor store
+                pass
     for address in ('relative', '@', '', '/' + 200 * 'x', '/nowhere/at/all'):
         with Broker(environment={'NOTIFY_SOCKET': address}) as broker, broker.connect() as client:
             client.ping()

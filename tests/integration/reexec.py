@@ -17,6 +17,7 @@ import time
 
 import sealbuf_wire as wire
 from hostile_peers import pin
+from manager import Manager
 from sealbuf_wire import IMMUTABLE, WRITE
 from testbed import (SEALBUFD, Broker, Skip, Suite, equal, eventually, fetch, in_child, make, need_root, process,
                      refused)
@@ -409,6 +410,9 @@ def replaced(*_):
 def impostors(*_):
     """a program that cannot take over leaves the one that runs as it was, with a line that says why"""
     with Installed() as broker:
+        broker.connect().close()
+        eventually(lambda: 'ready: ' in broker.log(), what='it is ready')
+        time.sleep(0.1)
         before = broker.descriptors()
         for behaviour, why in (('abort()', 'killed by signal'), ('exit(3)', 'exited with status 3'),
                                ('exit(0)', 'without having taken over'), ('hang()', 'not done within 10 seconds')):
@@ -470,7 +474,7 @@ def run_with(handover, *options):
 
 def header(needs):
     return struct.pack('<I', 1) + wire.frame(
-        struct.pack('<QIIQQQIII', 0x7265766f646e6168, needs, needs, 1, 0, 0, 0, 0, 5), b'9.9.9')
+        struct.pack('<QIIQQQIIII', 0x7265766f646e6168, needs, needs, 1, 0, 0, 0, 0, 0, 5), b'9.9.9')
 
 
 @suite.test
@@ -483,6 +487,41 @@ def other_formats(*_):
         status, said = run_with(handover)
         equal(status, 1, 'exit status with %r: %s' % (handover[:40], said))
         equal(len(said) > 20, True, 'it says why')
+
+
+# ---- With a service manager ------------------------------------------------------------------------------------------
+
+
+@suite.test
+def stored(*_):
+    """what the service manager keeps, and what is on its way there or out of it, goes on"""
+    with Manager() as manager, Broker(environment=manager.environment) as broker, broker.connect() as client:
+        make(client, b'stored', 'stored', seals=IMMUTABLE)
+        make(client, b'volatile', 'volatile', flags=wire.PUBLISH_VOLATILE)
+        token = client.one(wire.SHARE, name='stored', uses=10)['token']
+        before, names = [client.stat('stored'), client.stat('volatile'), client.list()], manager.names()
+        equal(before[0]['flags'] & wire.INFO_SURVIVES, wire.INFO_SURVIVES, 'it survives')
+        for _ in range(5):
+            client.reexec()
+        equal([client.stat('stored'), client.stat('volatile'), client.list()], before, 'what there is to say of them')
+        equal(manager.names(), names, 'what is kept')
+        equal(fetch(client, token=token)[1], b'stored', 'content')
+        equal(lines(broker, 'dropped'), [], 'lines that something was dropped')
+        for _ in range(5):  # whatever the manager is about
+            ids = [make(client, b'%d' % i)['id'] for i in range(20)]
+            serial = client.start(wire.PUBLISH, [{'id': n, 'name': 'n/%d' % i, 'mode': 0o600}
+                                                 for i, n in enumerate(ids)])
+            broker.process.send_signal(signal.SIGUSR2)
+            with client.finish(serial) as reply:
+                equal({record['status'] for record in reply.records}, {0}, 'statuses')
+            with client.call(wire.REMOVE, [{'name': 'n/%d' % i} for i in range(20)]) as reply:
+                equal({record['status'] for record in reply.records}, {0}, 'statuses')
+            eventually(lambda: len(lines(broker, "re-executing '")) == len(lines(broker, DONE)), 20, 'it is over')
+        eventually(lambda: sorted(set(manager.names()) - {'canary'}) == sorted(set(names) - {'canary'}), 20,
+                   lambda: 'what was removed is kept no more: %r' % manager.names())
+        states = [text.split('\n')[0] for text in manager.texts() if text.startswith(('RELOADING=1', 'READY=1'))]
+        equal((states[-1], states.count('READY=1'), states.count('RELOADING=1') > 4), ('READY=1', 11, True),
+              'what the manager hears: %r' % states)
 
 
 # ---- Where it runs ---------------------------------------------------------------------------------------------------

@@ -4,14 +4,16 @@
 it is answered, and gone when it is removed."""
 import contextlib
 import os
+import resource
 import shutil
 import socket
+import subprocess
 import threading
 import time
 
 import sealbuf_wire as wire
 from manager import Manager
-from testbed import Broker, Skip, Suite, equal, eventually, in_child, refused
+from testbed import SEALBUFD, Broker, Skip, Suite, equal, eventually, in_child, process, refused
 
 manager = Manager()
 suite = Suite(environment=manager.environment)
@@ -342,6 +344,40 @@ def no_descriptors(broker, _):
 
 
 @suite.test
+def in_flight(*_):
+    """Too many descriptors of the broker's user are on their way already: an error that says so"""
+    if os.geteuid() != 0:
+        raise Skip('needs root')
+    uid = 300000 + os.getpid() % 100000
+
+    def hold():
+        os.setresgid(uid, uid, uid)
+        os.setresuid(uid, uid, uid)
+        pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(6)]
+        for pair in pairs:
+            socket.send_fds(pair[0], [b'x'], [0] * 200)
+        os.write(held_far, b'x')
+        time.sleep(60)
+
+    held, held_far = os.pipe()
+    with Manager() as a_manager:
+        # Root's are not counted.
+        with Broker(limits={resource.RLIMIT_NOFILE: 1024}, uid=uid, environment=a_manager.environment) as broker:
+            with broker.connect() as client:
+                buffer = create(client)
+                with process(hold):
+                    os.read(held, 1)
+                    with refused('TABLE_FULL'):
+                        client.publish(buffer, 'refused')
+                    client.publish(buffer, 'volatile', flags=wire.PUBLISH_OR_VOLATILE)
+                eventually(lambda: a_manager.buffers() == [], what='nothing is kept')
+                publish(client, 'kept')
+                equal(survives(client, 'kept'), True, 'flag')
+    os.close(held)
+    os.close(held_far)
+
+
+@suite.test
 def full(*_):
     """A full store: so many are kept, the next one is refused in clear words, or volatile; there is room again later"""
     with small(5) as (a_manager, broker), broker.connect() as client:
@@ -351,7 +387,8 @@ def full(*_):
         for _ in range(3):
             with refused('STORE_FULL'):
                 client.publish(buffer, 'more')
-        equal((len(a_manager.buffers()), client.stats()['stored']), (4, 4), 'kept')
+        eventually(lambda: len(a_manager.buffers()) == 4, what='no more are kept')
+        equal(client.stats()['stored'], 4, 'charged')
         client.publish(buffer, 'or', flags=wire.PUBLISH_OR_VOLATILE)
         equal(survives(client, 'or'), False, 'flag')
         publish(client, 'volatile', flags=wire.PUBLISH_VOLATILE)
@@ -389,7 +426,7 @@ def batch_in_a_full_store(*_):
             result = statuses(client)
             equal((result.count('OK'), result.count('STORE_FULL')), (slots - 1, 254 - slots), 'kept and not')
             kept = [buffer for buffer, status in zip(ids, result) if status == 'OK']
-            equal(sorted(a_manager.buffers()), kept, 'what is kept')
+            eventually(lambda a_manager=a_manager, kept=kept: sorted(a_manager.buffers()) == kept, what='what is kept')
             equal(client.stats()['stored'], len(kept), 'stored')
 
 
@@ -515,6 +552,8 @@ def fair(broker, bystander):
 
 if __name__ == '__main__':
     try:
-        suite.main()
+        if b'libsystemd' in subprocess.run(['ldd', SEALBUFD], stdout=subprocess.PIPE, check=False).stdout:
+            suite.main()
+        print('1..0 # SKIP sealbufd is built without systemd')
     finally:
         manager.close()

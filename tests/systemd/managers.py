@@ -4,6 +4,7 @@ import array
 import ctypes
 import fcntl
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -131,13 +132,14 @@ class Keeper:
 
     def serve(self):
         while True:
-            data, control, _, _ = self.notify.recvmsg(8192, socket.CMSG_SPACE(253 * 4), socket.MSG_CMSG_CLOEXEC)
-            fds = array.array('i')
-            for level, kind, content in control:
-                if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-                    fds.frombytes(content[:len(content) - len(content) % 4])
-            fields = dict(line.split('=', 1) for line in data.decode().split('\n') if '=' in line)
+            select.select([self.notify], [], [])
             with self.lock:
+                data, control, _, _ = self.notify.recvmsg(8192, socket.CMSG_SPACE(253 * 4), socket.MSG_CMSG_CLOEXEC)
+                fds = array.array('i')
+                for level, kind, content in control:
+                    if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                        fds.frombytes(content[:len(content) - len(content) % 4])
+                fields = dict(line.split('=', 1) for line in data.decode().split('\n') if '=' in line)
                 left = self.obey(fields, list(fds))
             for fd in left:
                 os.close(fd)
