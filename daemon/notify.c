@@ -184,6 +184,9 @@ void notify_attach(struct event_base *loop)
                                        .tv_usec = (suseconds_t)(half_usec % USEC_IN_A_SECOND)};
     state.fed_ns = clock_monotonic_ns();
     event_add(&state.feed, &state.feed_time);
+    /* For a program that is executed anew the manager's time goes on, and it may have been executed often. */
+    state.alive = true;
+    tell_all();
 }
 
 void notify_close(void)

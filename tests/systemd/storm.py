@@ -331,7 +331,7 @@ def storm_rounds(tap, director, kind, rounds):
             try:
                 happenings.round(kind, '%s %d' % (kind, i))
             except Exception as error:
-                for line in director.manager.log().splitlines()[-12:]:
+                for line in director.manager.log().splitlines()[-24:]:
                     print('# log: ' + line)
                 raise Failure('round %d: %s: %s' % (i, type(error).__name__, error)) from error
     print('# %d requests were answered, %d were not' % (
