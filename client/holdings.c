@@ -24,11 +24,6 @@ struct holdings {
     struct bucket *buckets;
 };
 
-static sealbuf_buffer *buffer_of(const struct holding *holding)
-{
-    return (sealbuf_buffer *)((uintptr_t)holding - offsetof(sealbuf_buffer, holding));
-}
-
 struct holdings *holdings_new(void)
 {
     struct holdings *holdings = calloc(1, sizeof(*holdings));
@@ -123,8 +118,11 @@ static void make_room(struct holdings *holdings)
     fill_buckets(holdings);
 }
 
-static void enter(struct holdings *holdings, struct holding *holding, uint64_t id)
+static void enter(struct holdings *holdings, sealbuf_buffer *buffer, uint64_t id)
 {
+    struct holding *holding = &buffer->holding;
+
+    holding->buffer = buffer;
     holding->held = true;
     holding->id = id;
     TAILQ_INSERT_TAIL(&holdings->list, holding, link);
@@ -176,9 +174,9 @@ static char *join_spans(struct span label, struct span metadata)
     size_t size = (size_t)label.length + metadata.length;
     char *joined = size ? malloc(size) : NULL;
 
-    if (joined && label.length)
+    if (joined && label.data)
         memcpy(joined, label.data, label.length);
-    if (joined && metadata.length)
+    if (joined && metadata.data)
         memcpy(joined + label.length, metadata.data, metadata.length);
     return joined;
 }
@@ -197,7 +195,7 @@ void holdings_add(struct holdings *holdings, sealbuf_buffer *buffer, struct span
     holding->label_size = description ? label.length : 0;
     holding->metadata_size = description ? metadata.length : 0;
     holding->round = holdings->round;
-    enter(holdings, holding, buffer->id);
+    enter(holdings, buffer, buffer->id);
     holdings_unlock(holdings);
 }
 
@@ -233,7 +231,7 @@ void holding_copy(const sealbuf_buffer *from, sealbuf_buffer *to)
         to->holding.metadata_size = to->holding.description ? metadata.length : 0;
         to->holding.round = like->round;
         to->holding.renewed = like->renewed;
-        enter(holdings, &to->holding, like->id);
+        enter(holdings, to, like->id);
     }
     holdings_unlock(holdings);
 }
@@ -305,11 +303,11 @@ static struct adoptee describe(const struct holdings *holdings, const struct hol
 {
     const struct holding *writer = first_of(holdings, holding->id);
 
-    while (writer && !buffer_of(writer)->writable)
+    while (writer && !writer->buffer->writable)
         writer = next_of(writer);
     return (struct adoptee){
         .id = holding->id,
-        .fd = buffer_of(writer ? writer : holding)->fd,
+        .fd = (writer ? writer : holding)->buffer->fd,
         .label = {holding->description, holding->label_size},
         .metadata = {holding->description ? holding->description + holding->label_size : NULL, holding->metadata_size},
     };
@@ -391,7 +389,7 @@ void holdings_commit(struct holdings *holdings)
         holding->former = holding->id;
         holding->id = holding->renewed;
         holding->instance = holdings->instance;
-        buffer_of(holding)->id = holding->renewed;
+        holding->buffer->id = holding->renewed;
     }
     fill_buckets(holdings);
     holdings_unlock(holdings);
