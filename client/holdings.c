@@ -12,6 +12,7 @@
 #define FEWEST_BUCKETS 16u
 
 LIST_HEAD(bucket, holding);
+TAILQ_HEAD(list, holding);
 
 struct holdings {
     pthread_mutex_t lock;
@@ -19,7 +20,7 @@ struct holdings {
     unsigned round;
     bool ended;
     uint64_t instance;
-    TAILQ_HEAD(, holding) list;
+    struct list list;
     size_t count, bucket_count; /* a power of two */
     struct bucket *buckets;
 };
@@ -76,12 +77,11 @@ static struct bucket *bucket_of(const struct holdings *holdings, uint64_t id)
 /* All of an id: the n-th object of a buffer, for there may be clones. */
 static struct holding *first_of(const struct holdings *holdings, uint64_t id)
 {
-    struct holding *holding;
+    struct holding *holding = LIST_FIRST(bucket_of(holdings, id));
 
-    LIST_FOREACH(holding, bucket_of(holdings, id), bucket)
-    if (holding->id == id)
-        return holding;
-    return NULL;
+    while (holding && holding->id != id)
+        holding = LIST_NEXT(holding, bucket);
+    return holding;
 }
 
 static struct holding *next_of(const struct holding *before)
@@ -96,12 +96,10 @@ static struct holding *next_of(const struct holding *before)
 /* Sorts all in anew, by the ids that they have now. */
 static void fill_buckets(struct holdings *holdings)
 {
-    struct holding *holding;
-
     for (size_t i = 0; i < holdings->bucket_count; i++)
         LIST_INIT(&holdings->buckets[i]);
-    TAILQ_FOREACH(holding, &holdings->list, link)
-    LIST_INSERT_HEAD(bucket_of(holdings, holding->id), holding, bucket);
+    for (struct holding *holding = TAILQ_FIRST(&holdings->list); holding; holding = TAILQ_NEXT(holding, link))
+        LIST_INSERT_HEAD(bucket_of(holdings, holding->id), holding, bucket);
 }
 
 /* Without memory the buckets get long, and that is all. */
@@ -320,10 +318,7 @@ unsigned holdings_next(struct holdings *holdings, struct adoptee *adoptees, unsi
     struct holding *holding, *other;
     unsigned count = 0;
 
-    TAILQ_FOREACH(holding, &holdings->list, link)
-    {
-        if (count == most)
-            break;
+    for (holding = TAILQ_FIRST(&holdings->list); holding && count < most; holding = TAILQ_NEXT(holding, link)) {
         if (holding->round == holdings->round)
             continue;
         if (!holding->lost)
