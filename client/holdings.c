@@ -12,6 +12,7 @@
 #define FEWEST_BUCKETS 16u
 
 LIST_HEAD(bucket, holding);
+TAILQ_HEAD(list, holding);
 
 struct holdings {
     pthread_mutex_t lock;
@@ -19,15 +20,10 @@ struct holdings {
     unsigned round;
     bool ended;
     uint64_t instance;
-    TAILQ_HEAD(, holding) list;
+    struct list list;
     size_t count, bucket_count; /* a power of two */
     struct bucket *buckets;
 };
-
-static sealbuf_buffer *buffer_of(const struct holding *holding)
-{
-    return (sealbuf_buffer *)((uintptr_t)holding - offsetof(sealbuf_buffer, holding));
-}
 
 struct holdings *holdings_new(void)
 {
@@ -81,12 +77,11 @@ static struct bucket *bucket_of(const struct holdings *holdings, uint64_t id)
 /* All of an id: the n-th object of a buffer, for there may be clones. */
 static struct holding *first_of(const struct holdings *holdings, uint64_t id)
 {
-    struct holding *holding;
+    struct holding *holding = LIST_FIRST(bucket_of(holdings, id));
 
-    LIST_FOREACH(holding, bucket_of(holdings, id), bucket)
-    if (holding->id == id)
-        return holding;
-    return NULL;
+    while (holding && holding->id != id)
+        holding = LIST_NEXT(holding, bucket);
+    return holding;
 }
 
 static struct holding *next_of(const struct holding *before)
@@ -101,12 +96,10 @@ static struct holding *next_of(const struct holding *before)
 /* Sorts all in anew, by the ids that they have now. */
 static void fill_buckets(struct holdings *holdings)
 {
-    struct holding *holding;
-
     for (size_t i = 0; i < holdings->bucket_count; i++)
         LIST_INIT(&holdings->buckets[i]);
-    TAILQ_FOREACH(holding, &holdings->list, link)
-    LIST_INSERT_HEAD(bucket_of(holdings, holding->id), holding, bucket);
+    for (struct holding *holding = TAILQ_FIRST(&holdings->list); holding; holding = TAILQ_NEXT(holding, link))
+        LIST_INSERT_HEAD(bucket_of(holdings, holding->id), holding, bucket);
 }
 
 /* Without memory the buckets get long, and that is all. */
@@ -123,8 +116,11 @@ static void make_room(struct holdings *holdings)
     fill_buckets(holdings);
 }
 
-static void enter(struct holdings *holdings, struct holding *holding, uint64_t id)
+static void enter(struct holdings *holdings, sealbuf_buffer *buffer, uint64_t id)
 {
+    struct holding *holding = &buffer->holding;
+
+    holding->buffer = buffer;
     holding->held = true;
     holding->id = id;
     TAILQ_INSERT_TAIL(&holdings->list, holding, link);
@@ -176,9 +172,9 @@ static char *join_spans(struct span label, struct span metadata)
     size_t size = (size_t)label.length + metadata.length;
     char *joined = size ? malloc(size) : NULL;
 
-    if (joined && label.length)
+    if (joined && label.data)
         memcpy(joined, label.data, label.length);
-    if (joined && metadata.length)
+    if (joined && metadata.data)
         memcpy(joined + label.length, metadata.data, metadata.length);
     return joined;
 }
@@ -197,7 +193,7 @@ void holdings_add(struct holdings *holdings, sealbuf_buffer *buffer, struct span
     holding->label_size = description ? label.length : 0;
     holding->metadata_size = description ? metadata.length : 0;
     holding->round = holdings->round;
-    enter(holdings, holding, buffer->id);
+    enter(holdings, buffer, buffer->id);
     holdings_unlock(holdings);
 }
 
@@ -233,7 +229,7 @@ void holding_copy(const sealbuf_buffer *from, sealbuf_buffer *to)
         to->holding.metadata_size = to->holding.description ? metadata.length : 0;
         to->holding.round = like->round;
         to->holding.renewed = like->renewed;
-        enter(holdings, &to->holding, like->id);
+        enter(holdings, to, like->id);
     }
     holdings_unlock(holdings);
 }
@@ -305,11 +301,11 @@ static struct adoptee describe(const struct holdings *holdings, const struct hol
 {
     const struct holding *writer = first_of(holdings, holding->id);
 
-    while (writer && !buffer_of(writer)->writable)
+    while (writer && !writer->buffer->writable)
         writer = next_of(writer);
     return (struct adoptee){
         .id = holding->id,
-        .fd = buffer_of(writer ? writer : holding)->fd,
+        .fd = (writer ? writer : holding)->buffer->fd,
         .label = {holding->description, holding->label_size},
         .metadata = {holding->description ? holding->description + holding->label_size : NULL, holding->metadata_size},
     };
@@ -322,10 +318,7 @@ unsigned holdings_next(struct holdings *holdings, struct adoptee *adoptees, unsi
     struct holding *holding, *other;
     unsigned count = 0;
 
-    TAILQ_FOREACH(holding, &holdings->list, link)
-    {
-        if (count == most)
-            break;
+    for (holding = TAILQ_FIRST(&holdings->list); holding && count < most; holding = TAILQ_NEXT(holding, link)) {
         if (holding->round == holdings->round)
             continue;
         if (!holding->lost)
@@ -391,7 +384,7 @@ void holdings_commit(struct holdings *holdings)
         holding->former = holding->id;
         holding->id = holding->renewed;
         holding->instance = holdings->instance;
-        buffer_of(holding)->id = holding->renewed;
+        holding->buffer->id = holding->renewed;
     }
     fill_buckets(holdings);
     holdings_unlock(holdings);

@@ -20,7 +20,8 @@ struct holdings;
 
 /* The part of a buffer that tells what it is to the broker. */
 struct holding {
-    struct holdings *of; /* NULL: no connection, or one that does not reconnect, knows the buffer */
+    struct holdings *of;    /* NULL: no connection, or one that does not reconnect, knows the buffer */
+    sealbuf_buffer *buffer; /* whose part this is, where it is held */
     TAILQ_ENTRY(holding) link;
     LIST_ENTRY(holding) bucket;
     bool held;        /* in the list: it dies with the connection */

@@ -174,13 +174,11 @@ static void sort_requests(sealbuf_client *client)
     struct outbox again = STAILQ_HEAD_INITIALIZER(again);
     const struct parcel *parcel = outbox_first(&client->outbox);
     struct header first = {0};
-    struct call *call;
     bool sent = true;
 
     if (parcel)
         header_decode(parcel->message, parcel->length, &first);
-    STAILQ_FOREACH(call, &client->calls, link)
-    {
+    for (struct call *call = STAILQ_FIRST(&client->calls); call; call = STAILQ_NEXT(call, link)) {
         sent = sent && call->serial != first.serial;
         if (sent && !call->outcome)
             repeat_or_end(call, &again);
@@ -193,11 +191,9 @@ static void sort_requests(sealbuf_client *client)
 /* The first calls are those that have waited longest. */
 static void give_up(sealbuf_client *client)
 {
-    struct call *call;
     int64_t now = now_ms();
 
-    STAILQ_FOREACH(call, &client->calls, link)
-    {
+    for (struct call *call = STAILQ_FIRST(&client->calls); call; call = STAILQ_NEXT(call, link)) {
         if (call->give_up_at < 0 || call->give_up_at > now)
             return;
         if (call->outcome)

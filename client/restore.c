@@ -117,8 +117,26 @@ static int renew_ids(sealbuf_client *client, uint8_t *message, uint16_t count, b
     return r;
 }
 
+/* 0, or the error with which the call (NULL: nobody's) ends instead of being sent. */
+static int renew_parcel(sealbuf_client *client, struct parcel *parcel, const struct header *header, struct call *call)
+{
+    const char *sentence = NULL;
+    int r =
+        has_id(header->opcode) ? renew_ids(client, parcel->message, header->count, client->link.another, &sentence) : 0;
+
+    if (!call)
+        return r;
+    if (r < 0) {
+        call->outcome = r;
+        call->sentence = sentence;
+    } else if (call->message) {
+        memcpy(call->message, parcel->message, parcel->length);
+    }
+    return r;
+}
+
 /* The parcels that are waiting are those of the last calls, in their order. */
-static void renew_requests(sealbuf_client *client, bool another)
+static void renew_requests(sealbuf_client *client)
 {
     struct outbox kept = STAILQ_HEAD_INITIALIZER(kept);
     struct call *call = STAILQ_FIRST(&client->calls);
@@ -129,19 +147,12 @@ static void renew_requests(sealbuf_client *client, bool another)
         header_decode(parcel->message, parcel->length, &header);
         while (call && call->serial != header.serial)
             call = STAILQ_NEXT(call, link);
-        int r = has_id(header.opcode) ? renew_ids(client, parcel->message, header.count, another,
-                                                  call ? &call->sentence : &(const char *){0})
-                                      : 0;
-        if (r == 0) {
-            STAILQ_REMOVE_HEAD(&client->outbox, link);
-            STAILQ_INSERT_TAIL(&kept, parcel, link);
-            if (call && call->message)
-                memcpy(call->message, parcel->message, parcel->length);
-        } else {
-            if (call)
-                call->outcome = r;
+        if (renew_parcel(client, parcel, &header, call) < 0) {
             outbox_drop_first(&client->outbox);
+            continue;
         }
+        STAILQ_REMOVE_HEAD(&client->outbox, link);
+        STAILQ_INSERT_TAIL(&kept, parcel, link);
     }
     STAILQ_CONCAT(&client->outbox, &kept);
 }
@@ -160,7 +171,7 @@ static void tell_new_ids(sealbuf_client *client)
 
 static int finish_restoring(sealbuf_client *client)
 {
-    renew_requests(client, client->link.another);
+    renew_requests(client);
     holdings_commit(client->holdings);
     client->link.another = false;
     client->link.state = LINK_UP;
