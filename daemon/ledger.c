@@ -81,7 +81,7 @@ static struct block *add_block(struct ledger *ledger)
 {
     if (ledger->block_count == ledger->block_room) {
         size_t room = ledger->block_room ? ledger->block_room * 2 : 16;
-        struct block **blocks = reallocarray(ledger->blocks, room, sizeof(*blocks));
+        struct block **blocks = reallocarray(ledger->blocks, room, sizeof(struct block *));
         if (!blocks)
             return NULL;
         ledger->blocks = blocks;

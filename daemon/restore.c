@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +53,10 @@ void stored_name(uint64_t id, char name[STORED_NAME_SIZE])
 static bool read_stored_name(const char *name, uint64_t *id)
 {
     char again[STORED_NAME_SIZE];
+    const char *dash = strchr(name, '-');
 
-    if (sscanf(name, "buffer-%16" SCNx64, id) != 1 || *id == 0)
+    *id = dash ? strtoull(dash + 1, NULL, 16) : 0;
+    if (*id == 0)
         return false;
     stored_name(*id, again);
     return strcmp(name, again) == 0;

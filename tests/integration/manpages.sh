@@ -143,8 +143,10 @@ tests_of_promises() {
     # shellcheck disable=SC2016 # backticks are meant
     while read -r file name; do
         count=$((count + 1))
-        file=$top_srcdir/tests/integration/${file%:}
-        grep -qE "^(def $name\(|START_TEST\($name\)|$name\(\))" "$file" || { echo "there is no $name in $file" && wrong=1; }
+        file=${file%:}
+        [ -e "$top_srcdir/tests/systemd/$file" ] && file=../systemd/$file
+        file=$top_srcdir/tests/integration/$file
+        grep -qE "^( *def $name\(|START_TEST\($name\)|$name\(\))" "$file" || { echo "there is no $name in $file" && wrong=1; }
     done < <(grep -oE '`[a-z_]+\.(py|c|sh): [a-z_0-9]+`' "$docs/security.md" | tr -d '`' | sort -u)
     [ "$count" -ge 20 ] || { echo "only $count tests were found in security.md" && return 1; }
     return "$wrong"
