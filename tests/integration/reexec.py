@@ -538,7 +538,10 @@ def stored(*_):
             eventually(lambda: len(lines(broker, "re-executing '")) == len(lines(broker, DONE)), 20, 'it is over')
         eventually(lambda: sorted(set(manager.names()) - {'canary'}) == sorted(set(names) - {'canary'}), 20,
                    lambda: 'what was removed is kept no more: %r' % manager.names())
-        states = [text.split('\n')[0] for text in manager.texts() if text.startswith(('RELOADING=1', 'READY=1'))]
+        def told():
+            return [text.split('\n')[0] for text in manager.texts() if text.startswith(('RELOADING=1', 'READY=1'))]
+        eventually(lambda: told()[-1] == 'READY=1', what='the last READY')  # it may come behind the last line of the log
+        states = told()
         equal((states[-1], states.count('READY=1'), states.count('RELOADING=1') > 4), ('READY=1', 11, True),
               'what the manager hears: %r' % states)
 
