@@ -203,7 +203,7 @@ FIELDS = [
     (wire.SEAL, 'seals', 'SEALS', [0x40, 0xffffffff]),
     (wire.PUBLISH, 'seals', 'SEALS', [0x40]),
     (wire.PUBLISH, 'mode', 'MODE', [0o777, 0o1600, 0o4600, 0o111, 0xffffffff]),
-    (wire.PUBLISH, 'flags', 'FLAGS', [0x10, 0x80000000]),
+    (wire.PUBLISH, 'flags', 'FLAGS', [0x40, 0x80000000]),
     (wire.PUBLISH, 'name', 'NAME', BAD_NAMES),
     (wire.GET, 'seals', 'SEALS', [0x40]),
     (wire.GET, 'flags', 'FLAGS', [4, 0xffff0000]),

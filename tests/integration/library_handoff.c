@@ -260,7 +260,7 @@ START_TEST(refuses_bad_names_and_modes)
     ck_assert_int_eq(sealbuf_publish(producer, buffer, PUBLISH(.name = longest), NULL), 0);
     ck_assert_int_eq(sealbuf_publish(producer, buffer, PUBLISH(.name = "m", .mode = 0700), NULL), -SEALBUF_ERR_MODE);
     ck_assert_int_eq(sealbuf_publish(producer, buffer, PUBLISH(.name = "m", .mode = 04600), NULL), -SEALBUF_ERR_MODE);
-    ck_assert_int_eq(sealbuf_publish(producer, buffer, PUBLISH(.name = "m", .flags = 0x10), NULL), -SEALBUF_ERR_FLAGS);
+    ck_assert_int_eq(sealbuf_publish(producer, buffer, PUBLISH(.name = "m", .flags = 0x40), NULL), -SEALBUF_ERR_FLAGS);
     ck_assert_int_eq(sealbuf_publish(producer, buffer, PUBLISH(.name = "m", .seals = 0x40), NULL), -SEALBUF_ERR_SEALS);
     sealbuf_buffer_free(buffer);
 }
