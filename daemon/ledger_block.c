@@ -2,8 +2,8 @@
 #include "ledger_block.h"
 
 #include <string.h>
+#include <zlib.h>
 
-#include "crc32c.h"
 #include "ledger.h"
 
 #define SHAPE_MARK 0x51b0u /* the last digit is the shape */
@@ -33,10 +33,10 @@ void slot_set_state(struct slot_header *header, enum slot_state state)
 
 static uint32_t checksum(const struct slot_header *header, uint32_t slot)
 {
-    uint32_t crc = crc32c(0, &slot, sizeof(slot));
+    uLong sum = crc32_z(0, (const Bytef *)&slot, sizeof(slot));
 
-    crc = crc32c(crc, &header->shape, sizeof(*header) - offsetof(struct slot_header, shape));
-    return crc32c(crc, header + 1, header->length);
+    sum = crc32_z(sum, (const Bytef *)&header->shape, sizeof(*header) - offsetof(struct slot_header, shape));
+    return (uint32_t)crc32_z(sum, (const Bytef *)(header + 1), header->length);
 }
 
 /* Nothing stays of what was there: it may have been a secret. */

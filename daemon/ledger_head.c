@@ -5,15 +5,15 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/random.h>
+#include <zlib.h>
 
 #include "clock.h"
-#include "crc32c.h"
 
 #define COPIES (sizeof(((struct ledger_head *)NULL)->last_id) / sizeof(struct guarded))
 
 static uint32_t checksum(const struct ledger_identity *identity)
 {
-    return crc32c(0, identity, offsetof(struct ledger_identity, checksum));
+    return (uint32_t)crc32_z(0, (const Bytef *)identity, offsetof(struct ledger_identity, checksum));
 }
 
 int head_make(struct ledger_head *head)

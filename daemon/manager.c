@@ -26,19 +26,20 @@ static const struct timeval send_time = {.tv_sec = 1};
 #define LANDING_TRIES 500
 #define LANDING_MS    2
 
-static int set_address(struct manager *manager, const char *path)
+int manager_address(struct sockaddr_un *address, socklen_t *size)
 {
+    const char *path = HAVE_SYSTEMD ? getenv("NOTIFY_SOCKET") : NULL;
     size_t length = path ? strlen(path) : 0;
 
     if (length == 0)
         return -ENOENT;
-    if ((path[0] != '/' && path[0] != '@') || length >= sizeof(manager->address.sun_path))
+    if ((path[0] != '/' && path[0] != '@') || length < 2 || length >= sizeof(address->sun_path))
         return -EAFNOSUPPORT; /* there are managers that listen elsewhere (vsock), but none that keeps descriptors */
-    manager->address = (struct sockaddr_un){.sun_family = AF_UNIX};
-    memcpy(manager->address.sun_path, path, length);
+    *address = (struct sockaddr_un){.sun_family = AF_UNIX};
+    memcpy(address->sun_path, path, length);
     if (path[0] == '@')
-        manager->address.sun_path[0] = '\0';
-    manager->length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (path[0] == '/'));
+        address->sun_path[0] = '\0';
+    *size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + (path[0] == '/'));
     return 0;
 }
 
@@ -46,7 +47,7 @@ int manager_open(struct manager *manager)
 {
     manager->socket = -1;
     atomic_init(&manager->in_hurry, false);
-    int r = set_address(manager, HAVE_SYSTEMD ? getenv("NOTIFY_SOCKET") : NULL);
+    int r = manager_address(&manager->address, &manager->length);
     if (r < 0)
         return r;
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);

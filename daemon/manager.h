@@ -19,6 +19,9 @@ struct manager {
     atomic_bool in_hurry; /* the broker stops: nothing is waited for longer than a second */
 };
 
+/* Where it listens ($NOTIFY_SOCKET): 0; -ENOENT: nowhere; -EAFNOSUPPORT: at an address that is none for us. */
+int manager_address(struct sockaddr_un *address, socklen_t *size);
+
 /* Where $NOTIFY_SOCKET says. -ENOENT: it is not set, or this is built without systemd. */
 int manager_open(struct manager *manager);
 void manager_close(struct manager *manager);

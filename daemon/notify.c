@@ -5,10 +5,8 @@
 #include <errno.h>
 #include <event2/event.h>
 #include <event2/event_struct.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -16,6 +14,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "log.h"
+#include "manager.h"
 #include "message_id.h"
 #include "turn.h"
 
@@ -126,22 +125,6 @@ static uint64_t ask_watchdog(void)
     return sd_watchdog_enabled(0, &usec) > 0 ? usec * 1000 : 0;
 }
 
-/* A path, or, with '@' for its first NUL, an abstract address. */
-static bool find_address(void)
-{
-    const char *address = getenv("NOTIFY_SOCKET");
-    size_t length = address ? strlen(address) : 0;
-
-    if (length < 2 || (address[0] != '/' && address[0] != '@') || length >= sizeof(state.address.sun_path))
-        return false;
-    state.address.sun_family = AF_UNIX;
-    memcpy(state.address.sun_path, address, length);
-    if (address[0] == '@')
-        state.address.sun_path[0] = '\0';
-    state.address_length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
-    return true;
-}
-
 #else
 
 static uint64_t ask_watchdog(void)
@@ -149,16 +132,11 @@ static uint64_t ask_watchdog(void)
     return 0;
 }
 
-static bool find_address(void)
-{
-    return false;
-}
-
 #endif
 
 void notify_open(void)
 {
-    if (!find_address())
+    if (manager_address(&state.address, &state.address_length) < 0)
         return;
     state.socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (state.socket < 0) {

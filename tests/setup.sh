@@ -14,7 +14,7 @@ die() {
 # What a build needs, and what the tests need besides.
 # shellcheck disable=SC2034 # they are used by who sources this
 build_packages=(autoconf autoconf-archive automake gcc libbsd-dev libc6-dev libevent-dev libinih-dev libjansson-dev
-    libseccomp-dev libsystemd-dev libtool make pkg-config)
+    libseccomp-dev libsystemd-dev libtool make pkg-config zlib1g-dev)
 # shellcheck disable=SC2034
 check_packages=(check clang clang-format clang-tidy cppcheck g++ git libclang-rt-14-dev libsubunit-dev mandoc procps
     python3 shellcheck systemd systemd-container util-linux xz-utils)

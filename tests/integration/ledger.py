@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 import traceback
+import zlib
 
 import sealbuf_wire as wire
 from lives import Lives
@@ -493,19 +494,10 @@ def noise():
         pass
 
 
-def crc32c(data):
-    crc = 0xffffffff
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0x82f63b78 * (crc & 1)
-    return crc ^ 0xffffffff
-
-
 def resigned(content, version):
     """The same ledger, of another version."""
     identity = content[:8] + struct.pack('<I', version) + content[12:32]
-    identity += struct.pack('<II', crc32c(identity), 0)
+    identity += struct.pack('<II', zlib.crc32(identity), 0)
     return identity + content[40:1024] + identity + content[1064:]
 
 
@@ -531,7 +523,7 @@ def with_record(content, offset, change):
     record = change(record)
     struct.pack_into('<I', header, 12, len(record))
     data = struct.pack('<I', offset // LEAST_SLOT) + bytes(header[8:]) + bytes(record)
-    struct.pack_into('<I', header, 4, crc32c(data))
+    struct.pack_into('<I', header, 4, zlib.crc32(data))
     whole = bytes(header) + bytes(record)
     return content[:offset] + whole + content[offset + len(whole):]
 

@@ -9,7 +9,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "crc32c.h"
 #include "ledger_block.h"
 #include "ledger_head.h"
 #include "memfd.h"
@@ -85,14 +84,6 @@ static uint64_t names_in(struct ledger *ledger)
     free(slots);
     return found;
 }
-
-START_TEST(checksums)
-{
-    ck_assert_uint_eq(crc32c(0, "123456789", 9), 0xe3069283);
-    ck_assert_uint_eq(crc32c(crc32c(0, "12345", 5), "6789", 4), 0xe3069283);
-    ck_assert_uint_eq(crc32c(0, "", 0), 0);
-}
-END_TEST
 
 START_TEST(keeps)
 {
@@ -327,7 +318,6 @@ int main(void)
     TCase *whole = harness_tcase(suite, "whole"), *damaged = harness_tcase(suite, "damaged");
 
     tcase_set_timeout(damaged, 120);
-    tcase_add_test(whole, checksums);
     tcase_add_test(whole, keeps);
     tcase_add_test(whole, in_order);
     tcase_add_test(whole, detached);
