@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "options.h"
 #include "report.h"
@@ -26,6 +27,18 @@ static int report_connect(const struct options *options, int error, const char *
     return STATUS_UNREACHABLE;
 }
 
+/* Somebody at a terminal wants to know why nothing happens; a script hears of it if it does not come back. */
+static void on_event(sealbuf_client *client, const struct sealbuf_event *event, void *userdata)
+{
+    (void)userdata;
+    if (!isatty(STDERR_FILENO))
+        return;
+    if (event->kind == SEALBUF_EVENT_DISCONNECTED)
+        report_failure("the broker at '%s' has gone; waiting for it to come back", sealbuf_address(client));
+    else if (event->kind == SEALBUF_EVENT_RECONNECTED)
+        report_failure("it is back; going on");
+}
+
 int broker_connect(const struct options *options, sealbuf_client **client)
 {
     char sentence[SEALBUF_MAX_TEXT + 1] = "";
@@ -35,7 +48,10 @@ int broker_connect(const struct options *options, sealbuf_client **client)
                                               .sentence_size = sizeof(sentence)};
 
     int r = sealbuf_connect(client, &connect);
-    return r < 0 ? report_connect(options, r, sentence) : 0;
+    if (r < 0)
+        return report_connect(options, r, sentence);
+    sealbuf_on_event(*client, on_event, NULL);
+    return 0;
 }
 
 size_t broker_count(const struct options *options)

@@ -930,6 +930,14 @@ test_progress() {
     says out '[0-9.]+ MiB of 64 MiB, [0-9]+ %, [0-9.]+ [KM]iB/s' "... shows the share"
     expect 0 "a fast put on a terminal" progress '"$CTL" put fast "$WORK/4097"'
     says out "^''\$" "... shows nothing"
+    expect 0 "a put on a terminal, whose broker is killed and started again" progress 'exec 9>&2
+        "$SEALBUFD" --socket "$WORK/brief" 2>/dev/null & first=$!
+        until "$CTL" -s "$WORK/brief" ping 2>/dev/null; do sleep 0.02; done
+        { printf content; sleep 0.3; kill -KILL $first; wait $first
+          { sleep 0.3; "$SEALBUFD" --socket "$WORK/brief" 2>/dev/null 9>&- & echo $! >"$WORK/brief.pid"; wait; } >/dev/null &
+        } 2>/dev/null | "$CTL" -s "$WORK/brief" put brief 2>&9; result=$?
+        kill "$(cat "$WORK/brief.pid")"; exit $result'
+    says out "has gone; waiting for it to come back.*it is back; going on" "... says that it waits, and when it goes on"
     expect 0 "a slow put elsewhere" bash -c "{ $slow; } | \"\$1\" put elsewhere" - "$ctl"
     silent err "... shows nothing"
 }
