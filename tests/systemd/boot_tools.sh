@@ -40,8 +40,9 @@ boot_needs() {
 
 tidy_up() {
     umount "$root" 2>/dev/null
+    leave_control_group
     # Never through a mount that is still there.
-    mountpoint -q "$root" || rm -rf -- "$work"
+    mountpoint -q "$root" || mountpoint -q "$work/cgroup" || rm -rf -- "$work"
 }
 
 bail_out() { # REASON
@@ -76,11 +77,33 @@ StandardError=file:/out/errors
 END
 }
 
+# Two containers in one control group would take each other's services for their own. So each gets a group of its own,
+# where the system has control groups of version 2.
+make_control_group() {
+    local top
+    top=$work/cgroup
+    mkdir "$top"
+    mount -t cgroup2 none "$top" 2>/dev/null || return
+    group=$top$(sed -n 's/^0:://p' /proc/self/cgroup)/sealbuf-test-$$
+    mkdir "$group" 2>/dev/null || group=
+}
+
+leave_control_group() {
+    [ -z "$group" ] || find "$group" -depth -type d -exec rmdir {} + 2>/dev/null
+    umount "$work/cgroup" 2>/dev/null
+}
+
+in_control_group() { # COMMAND...
+    # shellcheck disable=SC2016 # it is that shell's
+    "$BASH" -c '[ -z "$1" ] || echo $$ >"$1/cgroup.procs"; exec "${@:2}"' - "$group" "$@"
+}
+
 # What is in the container besides the root: the tests as /tests, the install as /stage, the build as /build (for what
 # is not installed), and /out, for the results.
 run_container() { # SECONDS
     mount --bind / "$root" || skip_all "bind mounts are not allowed"
-    SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 timeout --kill-after=5 "$1" systemd-nspawn --quiet --register=no --keep-unit \
+    make_control_group
+    SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1 in_control_group timeout --kill-after=5 "$1" systemd-nspawn --quiet --register=no --keep-unit \
         --volatile=overlay --directory="$root" --boot --console=pipe --private-network \
         --bind="$out:/out" --bind-ro="$stage:/stage" --bind-ro="${here%/*}:/tests" \
         --bind-ro="$(readlink -f -- "$builddir"):/build" \
@@ -93,7 +116,7 @@ boot() {
     local seconds=$1
     shift
     work=$(mktemp -d) || exit 99
-    root=$work/root out=$work/out stage=${STAGE:-$work/stage}
+    root=$work/root out=$work/out group= stage=${STAGE:-$work/stage}
     trap tidy_up EXIT
     trap 'exit 143' TERM
     trap 'exit 130' INT
