@@ -50,7 +50,11 @@ static int fail_to_restore(const struct restoring *restoring, const char *what, 
 /* Every descriptor of a broker is close-on-exec. One that is not there is an error of who handed it over. */
 static int own(uint32_t descriptor)
 {
-    return fcntl((int)descriptor, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
+    if (fcntl((int)descriptor, F_SETFD, FD_CLOEXEC) == 0)
+        return 0;
+    int r = -errno;
+    log_line(LOG_ERR, "cannot take over: descriptor %u was not handed over: %s", descriptor, strerror(-r));
+    return r;
 }
 
 /* ---- What is in the ledger --------------------------------------------------------------------------------------- */
@@ -207,11 +211,13 @@ static int restore_claim(struct restoring *restoring, const struct handover_clai
 
 /* ---- All of it --------------------------------------------------------------------------------------------------- */
 
+/* On trial the broker's workers go on meanwhile: it may be closed already, and nothing is to be done with it. */
 static int restore_closing(struct restoring *restoring, const struct handover_descriptor *record)
 {
+    if (restoring->broker->is_trial)
+        return 0;
     int r = own(record->descriptor);
-
-    if (r == 0 && !restoring->broker->is_trial)
+    if (r == 0)
         reaper_close_on_worker(&restoring->broker->reaper, (int)record->descriptor);
     return r;
 }
