@@ -57,7 +57,7 @@ suite() {
         return
     fi
     say "Running the tests in ${directory#"$PWD"/}"
-    (cd "$directory" && make -k check) >"$directory/make-check.out" 2>&1
+    (cd "$directory" && make -k check -j2) >"$directory/make-check.out" 2>&1
     count "$directory"
     (cd "$directory" && for log in tests/*/*.log; do
         grep -qE '^(not ok|Bail out)' "$log" 2>/dev/null && { echo "--- $directory/$log"; tail -n 60 "$log"; }
