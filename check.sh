@@ -95,10 +95,15 @@ tidy() {
         $(git ls-files 'proto/*.c' 'client/*.c' 'daemon/*.c') -- -std=gnu11 -D_GNU_SOURCE "${includes[@]}"
 }
 
+# It does not find sys/queue.h and bsd/sys/tree.h.
 cpp_check() {
+    local macros=('-DRB_GENERATE_INTERNAL(name,type,field,compare,attribute)=') list
+    for list in LIST TAILQ STAILQ; do
+        macros+=("-D${list}_FOREACH(entry,list,field)=while ((entry = next_of(list)))")
+    done
     quietly build/cppcheck.out cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 -j "$(nproc)" \
         --enable=warning,performance,portability --suppress=missingIncludeSystem -D__linux__ -D_GNU_SOURCE \
-        -DHAVE_SYSTEMD=1 -DHAVE_SECCOMP=1 -DPACKAGE_VERSION='"0"' -D'RB_GENERATE_INTERNAL(name,type,field,compare,attribute)=' -Iproto -Iclient -Idaemon proto client daemon
+        -DHAVE_SYSTEMD=1 -DHAVE_SECCOMP=1 -DPACKAGE_VERSION='"0"' "${macros[@]}" -Iproto -Iclient -Idaemon proto client daemon
 }
 
 # It does not know the cleanup attribute, and so sees leaks where there are none; LeakSanitizer looks for those.

@@ -67,8 +67,8 @@ struct call *call_find(const sealbuf_client *client, uint32_t serial)
     struct call *call;
 
     STAILQ_FOREACH(call, &client->calls, link)
-    if (call->serial == serial)
-        return call;
+        if (call->serial == serial)
+            return call;
     return NULL;
 }
 

@@ -268,7 +268,7 @@ void buffer_unrecord(struct buffers *buffers, struct buffer *buffer)
     struct token *token;
 
     LIST_FOREACH(token, &buffer->tokens, of_buffer)
-    ledger_clear(buffers->ledger, &token->slot);
+        ledger_clear(buffers->ledger, &token->slot);
     ledger_clear(buffers->ledger, &buffer->slot);
 }
 

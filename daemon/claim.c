@@ -58,11 +58,11 @@ static void set_suspended(struct claim *claim, bool suspended)
         return;
     }
     LIST_FOREACH(token, &claim->buffer->tokens, of_buffer)
-    if (token->maker == claim->owner)
-        set(ledger, token->slot);
+        if (token->maker == claim->owner)
+            set(ledger, token->slot);
     LIST_FOREACH(name, &claim->buffer->names, of_buffer)
-    if (name->owner == claim->owner)
-        set(ledger, name->slot);
+        if (name->owner == claim->owner)
+            set(ledger, name->slot);
 }
 
 void claims_suspend(struct peer *peer)
@@ -70,8 +70,8 @@ void claims_suspend(struct peer *peer)
     struct claim *claim;
 
     LIST_FOREACH(claim, &peer->claims, of_peer)
-    if (claim->owner != peer->who.uid)
-        set_suspended(claim, true);
+        if (claim->owner != peer->who.uid)
+            set_suspended(claim, true);
 }
 
 void claims_resume(struct peer *peer)
@@ -79,7 +79,7 @@ void claims_resume(struct peer *peer)
     struct claim *claim;
 
     LIST_FOREACH(claim, &peer->claims, of_peer)
-    set_suspended(claim, false);
+        set_suspended(claim, false);
 }
 
 /* Everything by which its owner could still get at the buffer; the last name takes the buffer along. */

@@ -306,7 +306,7 @@ static void go_on(struct restoring *restoring)
     while ((buffer = LIST_FIRST(&restoring->unclaimed)))
         buffer_unhold(&restoring->broker->buffers, buffer);
     LIST_FOREACH(peer, &restoring->broker->peers, link)
-    peer_go_on(peer);
+        peer_go_on(peer);
 }
 
 int takeover_restore(struct takeover *takeover, struct broker *broker)

@@ -45,16 +45,15 @@ static void save_buffer(struct handover *handover, const struct buffer *buffer)
             handover->error = r;
         handover_add(handover, HANDOVER_BUFFER, &record);
     }
-    LIST_FOREACH(name, &buffer->names, of_buffer)
-    {
+    LIST_FOREACH(name, &buffer->names, of_buffer) {
         if (name->slot)
             continue;
         name_to_ledger(name, &name_record);
         handover_add(handover, HANDOVER_NAME, &name_record);
     }
     LIST_FOREACH(token, &buffer->tokens, of_buffer)
-    if (!token->slot)
-        save_token(handover, token);
+        if (!token->slot)
+            save_token(handover, token);
 }
 
 /* A request that waits, or that a worker is busy for, is served as if it had just come. */
@@ -138,11 +137,11 @@ static void save_peer(struct handover *handover, const struct peer *peer)
                      .message = unserved(peer),
                  });
     LIST_FOREACH(buffer, &peer->held, held)
-    handover_add(handover, HANDOVER_HELD, &(struct handover_held){buffer->id});
+        handover_add(handover, HANDOVER_HELD, &(struct handover_held){buffer->id});
     STAILQ_FOREACH(parcel, &peer->outbox, link)
-    save_reply(handover, parcel);
+        save_reply(handover, parcel);
     LIST_FOREACH(claim, &peer->claims, of_peer)
-    save_claim(handover, claim);
+        save_claim(handover, claim);
 }
 
 static void save_closing(int fd, void *userdata)
@@ -173,7 +172,7 @@ int handover_save(struct broker *broker, const char *program, uint64_t stopped_n
     for (struct buffer *buffer = buffers_first(&broker->buffers); buffer; buffer = buffers_next(buffer))
         save_buffer(handover, buffer);
     LIST_FOREACH(peer, &broker->peers, link)
-    save_peer(handover, peer);
+        save_peer(handover, peer);
     store_each_removal(&broker->store, save_removal, handover);
     reaper_each_pending(&broker->reaper, save_closing, handover);
     return handover_finish(handover);

@@ -205,10 +205,10 @@ static void show_claims(struct broker *broker, bool show)
     struct peer *peer;
 
     LIST_FOREACH(peer, &broker->peers, link)
-    if (show)
-        claims_resume(peer);
-    else
-        claims_suspend(peer);
+        if (show)
+            claims_resume(peer);
+        else
+            claims_suspend(peer);
 }
 
 /* Does not return where it works. */

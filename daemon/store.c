@@ -294,7 +294,7 @@ static void settle_removals(struct store *store)
     STAILQ_CONCAT(&batch->removals, &store->removals);
     STAILQ_CONCAT(&store->removals, &batch->removals);
     STAILQ_FOREACH(removal, &store->removals, link)
-    store->removal_count++;
+        store->removal_count++;
 }
 
 /* Of either kind one line in a while: clients could have it tried for ever. */
@@ -430,7 +430,7 @@ void store_each_removal(const struct store *store, void (*look)(uint64_t id, voi
     const struct removal *removal;
 
     STAILQ_FOREACH(removal, &store->removals, link)
-    look(removal->id, userdata);
+        look(removal->id, userdata);
 }
 
 void store_remove_again(struct store *store, uint64_t id)

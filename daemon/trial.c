@@ -22,8 +22,25 @@
 #define CLONE_PIDFD 0x00001000
 #endif
 
+/*
+ * The child runs in our memory until it executes, while we wait: nothing is copied, however big we are. ThreadSanitizer
+ * takes the child's steps for our own then, so under it memory is copied, and what goes wrong in there is told by the
+ * exit status only.
+ */
+#ifndef __has_feature
+#define __has_feature(feature) 0
+#endif
+#if defined(__SANITIZE_THREAD__) || __has_feature(thread_sanitizer)
+#define SHARED_MEMORY 0
+#else
+#define SHARED_MEMORY (CLONE_VM | CLONE_VFORK)
+#endif
+
 /* "LISTEN_PID=" and a number. */
 #define PID_TEXT 32
+/* Status of a child that could not execute the program, and where in its report the reason is, behind the nonce. */
+#define NOT_EXECUTED 127
+#define ERROR_AT     8
 /* What is killed closes its descriptors first; where that does not end, nobody waits for it. */
 #define DEATH_MS 200
 
@@ -118,7 +135,7 @@ int trial_execute(int program, char **argv, char **environment)
 
 /* ---- The child --------------------------------------------------------------------------------------------------- */
 
-/* It shares our memory until it executes, and we wait until then; but its descriptors and signals are its own. */
+/* Its descriptors and signals are its own. */
 struct child {
     const struct handover *handover;
     int program, report;
@@ -149,7 +166,8 @@ static int run(void *argument)
     fcntl(child->report, F_SETFD, 0);
     reset_signals();
     child->error = trial_execute(child->program, child->argv, child->environment);
-    _exit(127);
+    (void)!pwrite(child->report, &child->error, sizeof(child->error), ERROR_AT);
+    _exit(NOT_EXECUTED);
 }
 
 static int start(struct trial *trial, struct child *child)
@@ -159,8 +177,7 @@ static int start(struct trial *trial, struct child *child)
 
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &before);
-    trial->pid =
-        clone(run, stack + sizeof(stack), CLONE_VM | CLONE_VFORK | CLONE_PIDFD | SIGCHLD, child, &trial->pidfd);
+    trial->pid = clone(run, stack + sizeof(stack), SHARED_MEMORY | CLONE_PIDFD | SIGCHLD, child, &trial->pidfd);
     int r = trial->pid < 0 ? -errno : child->error;
     sigprocmask(SIG_SETMASK, &before, NULL);
     if (r == 0 && trial->pidfd < 0)
@@ -192,7 +209,7 @@ int trial_begin(struct trial *trial, int program, char **argv, const struct hand
 bool trial_has_worked(struct trial *trial, char cause[TRIAL_CAUSE])
 {
     uint64_t nonce = 0;
-    int status = 0;
+    int status = 0, error = 0;
 
     pid_t ended = waitpid(trial->pid, &status, 0);
     trial->pid = -1;
@@ -200,6 +217,9 @@ bool trial_has_worked(struct trial *trial, char cause[TRIAL_CAUSE])
         snprintf(cause, TRIAL_CAUSE, "nobody knows how it ended: %s", strerror(errno));
     else if (WIFSIGNALED(status))
         snprintf(cause, TRIAL_CAUSE, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+    else if (WEXITSTATUS(status) == NOT_EXECUTED &&
+             pread(trial->report, &error, sizeof(error), ERROR_AT) == sizeof(error))
+        snprintf(cause, TRIAL_CAUSE, "the kernel cannot execute it: %s", strerror(-error));
     else if (WEXITSTATUS(status) != 0)
         snprintf(cause, TRIAL_CAUSE, "exited with status %d; its log says why", WEXITSTATUS(status));
     else if (pread(trial->report, &nonce, sizeof(nonce), 0) != sizeof(nonce) || nonce != trial->nonce)

@@ -190,7 +190,7 @@ void workers_each_waiting(struct workers *workers, void (*look)(const struct job
 
     pthread_mutex_lock(&workers->lock);
     STAILQ_FOREACH(job, &workers->waiting, link)
-    look(job, userdata);
+        look(job, userdata);
     pthread_mutex_unlock(&workers->lock);
 }
 
