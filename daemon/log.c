@@ -12,6 +12,7 @@
 #include "journal.h"
 
 #define LINE_SIZE    2048
+#define SUBJECT_SIZE (SECURITY_SIZE + 128)
 #define BURST        50 /* lines about clients at once */
 #define LINES_SECOND 5  /* and then, on average */
 
@@ -40,12 +41,13 @@ static void add_client(struct journal_entry *entry, const struct credentials *cl
         journal_add(entry, "SEALBUF_SOCKET", "%s", client->door);
 }
 
-static bool write_to_journal(int level, const struct log_subject *subject, const char *security, const char *text)
+static bool write_to_journal(int level, const struct log_subject *subject, const char *security, const char *who,
+                             const char *text)
 {
     struct journal_entry entry;
 
     entry.used = 0;
-    journal_add(&entry, "MESSAGE", "%s", text);
+    journal_add(&entry, "MESSAGE", "%s%s", who, text);
     journal_add(&entry, "PRIORITY", "%d", level);
     journal_add(&entry, "SYSLOG_IDENTIFIER", "sealbufd");
     if (subject->message_id)
@@ -69,34 +71,37 @@ static bool has_room(int fd)
     return poll(&look, 1, 0) != 0;
 }
 
-static bool write_to_stderr(const struct credentials *client, const char *security, const char *text)
+static bool write_to_stderr(const char *who, const char *text)
 {
-    char line[LINE_SIZE + SECURITY_SIZE + 128];
-    int n;
+    char line[SUBJECT_SIZE + LINE_SIZE + 16];
 
     if (!has_room(STDERR_FILENO))
         return false;
-    if (client)
-        n = snprintf(line, sizeof(line), "sealbufd: peer pid %d uid %u%s%s%s%s: %s\n", (int)client->pid,
-                     (unsigned)client->uid, client->door[0] ? " socket " : "", client->door,
-                     security[0] ? " security " : "", security, text);
-    else
-        n = snprintf(line, sizeof(line), "sealbufd: %s\n", text);
+    int n = snprintf(line, sizeof(line), "sealbufd: %s%s\n", who, text);
     /* One write, so that lines of several processes do not mix. Where nobody reads stderr, there is nobody to tell. */
     ssize_t written = write(STDERR_FILENO, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
     (void)written;
     return true;
 }
 
+/* A line begins with whom it is about, also in the journal: few look at its fields. */
+static void print_client(char who[SUBJECT_SIZE], const struct credentials *client, const char *security)
+{
+    snprintf(who, SUBJECT_SIZE, "peer pid %d uid %u%s%s%s%s: ", (int)client->pid, (unsigned)client->uid,
+             client->door[0] ? " socket " : "", client->door, security[0] ? " security " : "", security);
+}
+
 static bool write_line(int level, const struct log_subject *subject, const char *text)
 {
-    char security[SECURITY_SIZE] = "";
+    char security[SECURITY_SIZE] = "", who[SUBJECT_SIZE] = "";
 
-    if (subject->client)
+    if (subject->client) {
         credentials_ask_security(subject->client, security);
+        print_client(who, subject->client, security);
+    }
     if (state.journal)
-        return write_to_journal(level, subject, security, text);
-    return write_to_stderr(subject->client, security, text);
+        return write_to_journal(level, subject, security, who, text);
+    return write_to_stderr(who, text);
 }
 
 /* What nobody took, one is told of when somebody takes lines again. */

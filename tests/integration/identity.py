@@ -111,14 +111,20 @@ def label(*_):
 
 
 class Journalled(BareWithProc):
-    """In a root where this process is the journal."""
+    """In a root where this process is the journal. The configuration is in a file whose name has two lines."""
+    config_path = '/c\nSEALBUF_NAME=forged'
 
     def __init__(self, library):
         self.library = library
-        super().__init__('--log-level', 'debug')
+        super().__init__('--log-level', 'debug', '--config', self.config_path)
+
+    def configure(self, text):
+        with open(self.directory + self.config_path, 'w', encoding='utf-8') as file:
+            file.write(text)
 
     def fill(self):
         super().fill()
+        self.configure('')
         os.makedirs(self.directory + '/run/systemd/journal')
         self.journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.journal.bind(self.directory + '/run/systemd/journal/socket')
@@ -138,33 +144,47 @@ class Journalled(BareWithProc):
                 return fields
 
 
-@suite.test
-def journal(*_):
-    """the journal gets uid, pid and security label as fields, from within the sandbox"""
+@contextlib.contextmanager
+def journalled():
     need_root()
     need_own_proc()
     with open(SEALBUFD, 'rb') as program:
         if b'libsystemd' not in program.read():
             raise Skip('sealbufd is built without systemd')
     with preload_library() as library, Journalled(library) as own:
+        yield own
+    own.journal.close()
+
+
+@suite.test
+def journal(*_):
+    """the journal gets uid, pid and security label as fields, from within the sandbox, and a line that says who it is"""
+    with journalled() as own:
         be_dropped(own)
         fields = own.entry('dropped')
+        who = 'peer pid %d uid %d security %s: dropped: ' % (os.getpid(), os.getuid(), LABEL)
+        equal(fields['MESSAGE'][:len(who)], who, 'MESSAGE')
         equal({key: fields[key] for key in fields if key.startswith('SEALBUF_')},
               {'SEALBUF_UID': str(os.getuid()), 'SEALBUF_PID': str(os.getpid()), 'SEALBUF_SECURITY': LABEL}, 'fields')
         fields = own.entry('disconnected')
         equal(fields.get('SEALBUF_SECURITY'), LABEL, 'label of who has gone')
-    own.journal.close()
+
+
+@suite.test
+def journal_of_lines(*_):
+    """a text with several lines is one field: nothing that is logged can begin another one"""
+    with journalled() as own:
+        own.configure('nonsense\n')
+        own.process.send_signal(signal.SIGHUP)
+        fields = own.entry('/c SEALBUF_NAME=forged:1: ')
+        equal(fields.get('SEALBUF_NAME'), None, 'a field out of the middle of another one')
+        own.configure('')
 
 
 @suite.test
 def journal_does_not_read(*_):
     """a journal that does not read holds nobody up; it is told later how much was lost"""
-    need_root()
-    need_own_proc()
-    with open(SEALBUFD, 'rb') as program:
-        if b'libsystemd' not in program.read():
-            raise Skip('sealbufd is built without systemd')
-    with preload_library() as library, Journalled(library) as own:
+    with journalled() as own:
         for _ in range(2000):  # lines of debug: no limit is on those but that for lines about clients, so it is SIGHUPs
             own.process.send_signal(signal.SIGHUP)
             with own.connect() as client:
@@ -176,7 +196,6 @@ def journal_does_not_read(*_):
         own.journal.settimeout(10)
         own.process.send_signal(signal.SIGHUP)
         own.entry('lines are lost: the log was not read')
-    own.journal.close()
 
 
 def is_connected(near):
