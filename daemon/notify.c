@@ -28,6 +28,9 @@
 #define EXTEND_USEC      30000000
 #define EXTEND_EVERY_NS  1000000000
 #define USEC_IN_A_SECOND 1000000
+/* The loop looks so often in the watchdog's time whether it has stood still, and feeds it each fourth time. */
+#define TICKS         8
+#define TICKS_TO_FEED 4
 
 static const struct timeval retry_time = {.tv_usec = 100000};
 
@@ -36,10 +39,11 @@ static struct {
     struct sockaddr_un address;
     socklen_t address_length;
     struct event_base *loop;
-    struct event retry, feed;
-    struct timeval feed_time;
+    struct event retry, tick;
+    struct timeval tick_time;
     uint64_t watchdog_ns;    /* after which the manager takes the loop for dead; 0: never */
-    uint64_t fed_ns;         /* when the loop last was alive */
+    uint64_t ticked_ns;      /* when the loop last was alive, */
+    unsigned ticks;          /* and how often since the watchdog was fed */
     uint64_t extended_ns;    /* when it was last said that the start goes on */
     uint64_t reloading_usec; /* still to be told: since when it reloads, */
     bool ready, stopping;    /* */
@@ -99,20 +103,30 @@ static void on_retry(evutil_socket_t fd, short what, void *argument)
     tell_all();
 }
 
-/* Fed at half of its time: later than at three quarters, the loop has stood still in between. */
-static void on_feed(evutil_socket_t fd, short what, void *argument)
+/* How long the loop stood still at least: it may have begun at any time after the last tick. */
+static uint64_t stood_still_ns(uint64_t now, uint64_t tick_ns)
 {
-    uint64_t now = clock_monotonic_ns(), passed_ns = now - state.fed_ns;
+    uint64_t passed_ns = now - state.ticked_ns;
+
+    return passed_ns > 2 * tick_ns ? passed_ns - tick_ns : 0;
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *argument)
+{
+    uint64_t now = clock_monotonic_ns(), late_ns = stood_still_ns(now, state.watchdog_ns / TICKS);
 
     (void)fd, (void)what, (void)argument;
-    state.fed_ns = now;
-    state.alive = true;
-    tell_all();
-    event_add(&state.feed, &state.feed_time);
-    uint64_t late_ns = passed_ns - state.watchdog_ns / 2;
-    if (passed_ns > state.watchdog_ns / 4 * 3)
+    state.ticked_ns = now;
+    if (++state.ticks >= TICKS_TO_FEED || late_ns) {
+        state.ticks = 0;
+        state.alive = true;
+        tell_all();
+    }
+    event_add(&state.tick, &state.tick_time);
+    if (late_ns)
         log_about(LOG_WARNING, &(struct log_subject){.message_id = MESSAGE_ID_LATE},
-                  "the loop stood still for %.1f s; after %.1f s (WatchdogSec=) the service manager ends the broker",
+                  "the loop stood still for at least %.1f s; after %.1f s (WatchdogSec=) the service manager ends the "
+                  "broker",
                   (double)late_ns / 1e9, (double)state.watchdog_ns / 1e9);
 }
 
@@ -152,16 +166,16 @@ void notify_attach(struct event_base *loop)
         return;
     state.loop = loop;
     evtimer_assign(&state.retry, loop, on_retry, NULL);
-    evtimer_assign(&state.feed, loop, on_feed, NULL);
+    evtimer_assign(&state.tick, loop, on_tick, NULL);
     /* A loop that serves some clients and no others is alive. */
-    event_priority_set(&state.feed, PRIORITY_FEW);
+    event_priority_set(&state.tick, PRIORITY_FEW);
     if (state.watchdog_ns == 0)
         return;
-    uint64_t half_usec = state.watchdog_ns / 2000;
-    state.feed_time = (struct timeval){.tv_sec = (time_t)(half_usec / USEC_IN_A_SECOND),
-                                       .tv_usec = (suseconds_t)(half_usec % USEC_IN_A_SECOND)};
-    state.fed_ns = clock_monotonic_ns();
-    event_add(&state.feed, &state.feed_time);
+    uint64_t tick_usec = state.watchdog_ns / 1000 / TICKS;
+    state.tick_time = (struct timeval){.tv_sec = (time_t)(tick_usec / USEC_IN_A_SECOND),
+                                       .tv_usec = (suseconds_t)(tick_usec % USEC_IN_A_SECOND)};
+    state.ticked_ns = clock_monotonic_ns();
+    event_add(&state.tick, &state.tick_time);
     /* For a program that is executed anew the manager's time goes on, and it may have been executed often. */
     state.alive = true;
     tell_all();
@@ -173,7 +187,7 @@ void notify_close(void)
         return;
     if (state.loop) {
         event_del(&state.retry);
-        event_del(&state.feed);
+        event_del(&state.tick);
         state.loop = NULL;
     }
     close_quietly(take_fd(&state.socket));

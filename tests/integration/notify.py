@@ -17,6 +17,7 @@ import time
 
 import sealbuf_wire as wire
 from configuring import Folder
+from lives import Lives
 from testbed import PROMPT_SECONDS, SEALBUFD, Broker, Suite, equal, eventually, make
 
 suite = Suite()
@@ -90,9 +91,12 @@ class Watched(Broker):
 
 
 @contextlib.contextmanager
-def managed(*arguments, **options):
+def managed(*arguments, watchdog=WATCHDOG_SECONDS, **options):
+    """watchdog: in seconds; None: there is none."""
     with Manager() as manager:
-        environment = {'NOTIFY_SOCKET': manager.path, 'WATCHDOG_USEC': str(int(WATCHDOG_SECONDS * 1e6))}
+        environment = {'NOTIFY_SOCKET': manager.path}
+        if watchdog:
+            environment['WATCHDOG_USEC'] = str(int(watchdog * 1e6))
         with Watched(*arguments, environment=environment, **options) as broker:
             yield manager, broker
 
@@ -150,7 +154,7 @@ def watchdog(*_):
     """WATCHDOG comes from the loop, at half of its time, and does not come from a process that is stopped"""
     with managed() as (manager, broker):
         eventually(lambda: len(manager.of('WATCHDOG')) >= 6, what='the loop is alive')
-        at = manager.times_of('WATCHDOG')
+        at = manager.times_of('WATCHDOG')[1:]  # the first one does not come from the timer
         equal(max(b - a for a, b in zip(at, at[1:])) < WATCHDOG_SECONDS, True, 'in time: %r' % at)
         equal((at[-1] - at[0]) / (len(at) - 1) > WATCHDOG_SECONDS * 0.25, True, 'and not too often: %r' % at)
         with broker.stopped():
@@ -161,6 +165,96 @@ def watchdog(*_):
         eventually(lambda: 'the loop stood still for' in broker.log(), what='the log tells')
         before = len(manager.of('WATCHDOG'))
         eventually(lambda: len(manager.of('WATCHDOG')) > before, what='and it goes on')
+
+
+@suite.test
+def watchdog_at_once(*_):
+    """The first WATCHDOG comes before READY: a program that takes the place of another one is watched from its start"""
+    with managed(watchdog=60) as (manager, broker):
+        eventually(lambda: manager.of('READY'), what='READY')
+        told = [set(message) & {'READY', 'WATCHDOG'} for _, message in manager.look()]
+        equal([keys for keys in told if keys][0], {'WATCHDOG'}, 'the first message')
+
+
+@suite.test
+def stands_still(*_):
+    """A loop that stands still for a quarter of the watchdog's time is logged, with no more time than it was"""
+    def told(broker):
+        lines = re.findall(r'stood still for at least ([0-9.]+) s; after 2.0 s', broker.log())
+        return max((float(seconds) for seconds in lines), default=0)
+
+    for pause in (0.6, 1.1):
+        with managed(watchdog=2) as (manager, broker):
+            eventually(lambda: len(manager.of('WATCHDOG')) > 1, what='the timer has just fed')
+            began = time.monotonic()
+            with broker.stopped():
+                time.sleep(pause)
+            eventually(lambda: told(broker) >= pause - 2 / 8 - 0.05, what='a line after %.1f s' % pause)
+            passed = time.monotonic() - began
+            equal(told(broker) <= passed + 0.05, True, 'told %.1f, it was %.2f' % (told(broker), passed))
+
+
+@suite.test
+def told_late(*_):
+    """What a full queue did not take is tried again, also without a watchdog; READY not before what came after it"""
+    with managed(watchdog=None) as (manager, broker):
+        eventually(lambda: manager.of('READY'), what='READY')
+        manager.fill()
+        broker.process.send_signal(signal.SIGHUP)
+        eventually(lambda: 'has been read again' in broker.log(), what='a reload')
+        time.sleep(0.3)
+        manager.messages, manager.is_deaf = [], False
+        eventually(lambda: manager.of('READY'), what='READY again')
+        equal([key for _, message in manager.look() for key in message if key in ('RELOADING', 'READY')],
+              ['RELOADING', 'READY'], 'the states')
+
+
+class Replaced(Watched):
+    """Its program takes some time to fail when it is executed anew."""
+
+    def command(self, program):
+        self.program = shutil.copy(program, os.path.join(self.directory, 'sealbufd'))
+        return super().command(self.program)
+
+    def install(self):
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), 'impostor.c')
+        compiler = os.environ.get('CC', 'cc').split()
+        subprocess.run([*compiler, '-DBEHAVIOUR=sleep(2)', '-o', self.program + '.new', source], check=True)
+        os.rename(self.program + '.new', self.program)
+
+
+@suite.test
+def ready_is_taken_back(*_):
+    """READY that was not told before the next RELOADING is not told before that is over"""
+    with Manager() as manager, Replaced(environment={'NOTIFY_SOCKET': manager.path}) as broker:
+        eventually(lambda: manager.of('READY'), what='READY')
+        broker.install()
+        manager.fill()
+        broker.process.send_signal(signal.SIGHUP)  # of which READY waits
+        eventually(lambda: 'has been read again' in broker.log(), what='a reload')
+        broker.process.send_signal(signal.SIGUSR2)
+        eventually(lambda: 're-executing' in broker.log(), what='a trial')
+        manager.messages, manager.is_deaf = [], False
+        eventually(lambda: manager.of('RELOADING'), what='RELOADING')
+        time.sleep(0.5)
+        equal(manager.of('READY'), [], 'READY while the program is tried')
+        eventually(lambda: manager.of('READY'), 20, 'READY when that has failed')
+
+
+@suite.test
+def much_to_restore(*_):
+    """A start that has much to restore says that it goes on before it is ready"""
+    with Lives() as lives:
+        lives.start()
+        with lives.connect() as client:
+            for i in range(2100):
+                make(client, b'x', 'n%d' % i)
+        lives.kill()
+        said = len(lives.manager.texts())
+        lives.start()
+        keys = [line.partition('=')[0] for text in lives.manager.texts(said) for line in text.splitlines()]
+        equal('EXTEND_TIMEOUT_USEC' in keys[:keys.index('READY')], True, 'told before READY, of %r' % keys)
+        lives.stop()
 
 
 @suite.test
