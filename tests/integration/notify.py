@@ -196,7 +196,7 @@ def stands_still(*_):
 
 @suite.test
 def told_late(*_):
-    """What a full queue did not take is tried again, also without a watchdog; READY not before what came after it"""
+    """What a full queue did not take is told when there is room, also without a watchdog, which would tell it"""
     with managed(watchdog=None) as (manager, broker):
         eventually(lambda: manager.of('READY'), what='READY')
         manager.fill()
