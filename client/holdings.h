@@ -25,10 +25,10 @@ struct holding {
     TAILQ_ENTRY(holding) link;
     LIST_ENTRY(holding) bucket;
     bool held;        /* in the list: it dies with the connection */
-    unsigned round;   /* of restoring, in which it was looked at */
+    unsigned round;   /* of adopting anew, in which it was looked at */
     int lost;         /* 0, or why the broker did not take it back */
     uint64_t id;      /* by which it is found in here; an id that the object does not have any more, where it is lost */
-    uint64_t renewed; /* the id that it gets once all are restored */
+    uint64_t renewed; /* the id that it gets once all are adopted */
     uint64_t former;  /* the one that it had before, until that has been told; else 0 */
     uint64_t instance;   /* of the broker that gave out the object's id */
     uint32_t label_size; /* of what is kept to adopt it once more: a label, and then metadata */
@@ -56,7 +56,7 @@ uint64_t holding_id(const sealbuf_buffer *buffer);
 /* 0, or why the object lost its id. */
 int holding_lost(const sealbuf_buffer *buffer);
 
-/* ---- Restoring: restore.c ---- */
+/* ---- Adopting anew: readopt.c ---- */
 
 /* A new round begins: all are to be looked at. The instance is the one that the broker has told. */
 void holdings_begin_round(struct holdings *holdings, uint64_t instance);

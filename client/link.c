@@ -30,7 +30,7 @@ void link_end(sealbuf_client *client)
 
     if (link->own)
         call_free(take_pointer(link->own));
-    free(link->restored);
+    free(link->readopting);
     close_quietly(link->timer);
     close_quietly(link->poller);
 }
@@ -328,7 +328,7 @@ int link_advance(sealbuf_client *client)
 
     give_up(client);
     while (r == 0 && !link->own && !link_up(link) && deadline_left(link->due) == 0)
-        r = link->state == LINK_AWAY ? attempt(client) : restore_step(client);
+        r = link->state == LINK_AWAY ? attempt(client) : readopt_step(client);
     return r < 0 ? r : 0;
 }
 
@@ -366,7 +366,7 @@ static int take_greeting(sealbuf_client *client, const struct sealbuf_reply *rep
     link->figures.instance = reply->hello.instance;
     link->figures.reconnections++;
     holdings_begin_round(client->holdings, reply->hello.instance);
-    link->state = LINK_RESTORING;
+    link->state = LINK_READOPTING;
     link->due = now_ms();
     event_tell(client, &(struct sealbuf_event){.kind = SEALBUF_EVENT_RECONNECTED, .another = another});
     return 0;
@@ -374,5 +374,5 @@ static int take_greeting(sealbuf_client *client, const struct sealbuf_reply *rep
 
 int link_take_own(sealbuf_client *client, struct sealbuf_reply *reply)
 {
-    return client->link.state == LINK_GREETING ? take_greeting(client, reply) : restore_take(client, reply);
+    return client->link.state == LINK_GREETING ? take_greeting(client, reply) : readopt_take(client, reply);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The connection in the course of time: up, lost, sought, greeted, restored, and up again.
+ * The connection in the course of time: up, lost, sought, greeted, its buffers adopted anew, and up again.
  *
  * Nothing in here waits. Whoever dispatches takes the link a step further; link_due() says when the next one is due.
  * A request that could not be sent stays in the outbox meanwhile. One that was sent and not answered is put in front of
@@ -16,11 +16,11 @@
 #include "sealbuf.h"
 
 enum link_state {
-    LINK_FIRST,     /* the very first handshake is not over: if it fails, that is it */
-    LINK_UP,        /* requests and replies */
-    LINK_AWAY,      /* no socket; the next attempt is due some time */
-    LINK_GREETING,  /* a socket, and HELLO on its way */
-    LINK_RESTORING, /* what the last connection held is being adopted */
+    LINK_FIRST,      /* the very first handshake is not over: if it fails, that is it */
+    LINK_UP,         /* requests and replies */
+    LINK_AWAY,       /* no socket; the next attempt is due some time */
+    LINK_GREETING,   /* a socket, and HELLO on its way */
+    LINK_READOPTING, /* what the last connection held is being adopted */
 };
 
 struct link {
@@ -36,9 +36,9 @@ struct link {
     int poller, timer; /* what sealbuf_fd returns, and what wakes it without a connection; -1: none */
     bool watched;      /* the poller has the socket */
     uint32_t watched_for;
-    bool another;       /* instance than the one that knew the ids in the requests that wait */
-    struct call *own;   /* HELLO or ADOPT, which the link itself has sent; NULL: none */
-    uint64_t *restored; /* the ids in that ADOPT, as they were before */
+    bool another;         /* instance than the one that knew the ids in the requests that wait */
+    struct call *own;     /* HELLO or ADOPT, which the link itself has sent; NULL: none */
+    uint64_t *readopting; /* the ids in that ADOPT, as they were before */
     char why[SEALBUF_MAX_TEXT + 1];
     struct sealbuf_connection figures;
 };
@@ -71,11 +71,11 @@ bool call_is_idempotent(const struct call *call);
 /* What is to be said where the time is up and the connection is not back. */
 const char *link_sentence(sealbuf_client *client);
 
-/* ---- restore.c ---- */
+/* ---- readopt.c ---- */
 
-/* Adopts the next ones, or ends the restoring. 0, LINK_LOST, or a negative error. */
-int restore_step(sealbuf_client *client);
-int restore_take(sealbuf_client *client, struct sealbuf_reply *reply);
+/* Adopts the next ones anew, or is done with all. 0, LINK_LOST, or a negative error. */
+int readopt_step(sealbuf_client *client);
+int readopt_take(sealbuf_client *client, struct sealbuf_reply *reply);
 
 /* ---- poller.c ---- */
 

@@ -30,7 +30,7 @@ static unsigned add_records(sealbuf_client *client, const struct adoptee *adopte
         if (record_encode(&adopt_request_schema, &client->writer, &record))
             break;
         shipment_add_borrowed(&client->shipment, each->fd);
-        client->link.restored[added++] = each->id;
+        client->link.readopting[added++] = each->id;
     }
     return added;
 }
@@ -169,7 +169,7 @@ static void tell_new_ids(sealbuf_client *client)
     }
 }
 
-static int finish_restoring(sealbuf_client *client)
+static int finish_readopting(sealbuf_client *client)
 {
     renew_requests(client);
     holdings_commit(client->holdings);
@@ -180,12 +180,12 @@ static int finish_restoring(sealbuf_client *client)
     return 0;
 }
 
-int restore_step(sealbuf_client *client)
+int readopt_step(sealbuf_client *client)
 {
     struct call *call = call_begin(client, SEALBUF_OP_ADOPT, SEALBUF_MAX_RECORDS, NULL, NULL);
 
-    if (!call || (!client->link.restored &&
-                  !(client->link.restored = malloc(SEALBUF_MAX_RECORDS * sizeof(*client->link.restored))))) {
+    if (!call || (!client->link.readopting &&
+                  !(client->link.readopting = malloc(SEALBUF_MAX_RECORDS * sizeof(*client->link.readopting))))) {
         free(call);
         client->link.due = now_ms() + TRY_AGAIN_MS;
         return 0;
@@ -199,7 +199,7 @@ int restore_step(sealbuf_client *client)
     }
     call_free(call);
     if (r == 0)
-        return finish_restoring(client);
+        return finish_readopting(client);
     if (r == -EPIPE || r == -ECONNRESET || r == -ENOTCONN)
         return link_lost(client, -SEALBUF_ERR_DISCONNECTED);
     client->link.last_error = r;
@@ -216,13 +216,13 @@ static void note_lost(sealbuf_client *client, uint64_t id, int error, const char
                            .kind = SEALBUF_EVENT_LOST, .error = error, .former_id = id, .sentence = sentence});
 }
 
-int restore_take(sealbuf_client *client, struct sealbuf_reply *reply)
+int readopt_take(sealbuf_client *client, struct sealbuf_reply *reply)
 {
     unsigned count = client->link.own->count;
 
     call_free(take_pointer(client->link.own));
     for (unsigned i = 0; i < count; i++) {
-        uint64_t id = client->link.restored[i];
+        uint64_t id = client->link.readopting[i];
         int status = sealbuf_reply_record_status(reply, i);
         if (status < 0)
             note_lost(client, id, status, sealbuf_reply_record_error(reply, i));
