@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The incidents in docs/security.md: each has tests, which are there, and name it in a comment or docstring."""
+"""The tests that docs/security.md names are there. Those of its incidents name these in a comment or docstring."""
 import os
 import re
 import sys
@@ -33,6 +33,23 @@ def text_of_test(file, test):
     return found and ' '.join(found.group(0).split())
 
 
+def path_of(file):
+    """Of a test file as the page names it; None where there is none."""
+    for folder in ('tests/integration', 'tests/systemd', 'tests', '.'):
+        if os.path.exists(os.path.join(TOP, folder, file)):
+            return (folder, *file.split('/'))
+    return None
+
+
+def missing_tests():
+    """Of all that the page names; a method of a class counts, too."""
+    for file, test in re.findall(r'`([a-z_/.]+\.(?:py|c|sh)): ([a-z_0-9]+)`', contents('docs', 'security.md')):
+        path = path_of(file)
+        pattern = r'^ *(?:def %s\(|START_TEST\(%s\)|%s\(\))' % (test, test, test)
+        if not path or not re.search(pattern, contents(*path), re.M):
+            yield '%s: %s' % (file, test)
+
+
 def problems(incidents, tests):
     if not tests:
         yield '%s has no test' % incidents[0]
@@ -53,7 +70,7 @@ def problems(incidents, tests):
 
 def main():
     table = list(rows())
-    print('1..%d' % (len(table) + 1))
+    print('1..%d' % (len(table) + 2))
     failed = 0
     for number, (incidents, tests) in enumerate(table, 1):
         found = list(problems(incidents, tests))
@@ -63,8 +80,12 @@ def main():
         failed += bool(found)
     enough = len(table) >= ROWS_AT_LEAST
     print('%s %d - the table has %d rows' % ('ok' if enough else 'not ok', len(table) + 1, len(table)))
-    return failed or not enough
+    missing = list(missing_tests())
+    for each in missing:
+        print('# there is no test ' + each)
+    print('%s %d - every test that the page names is there' % ('not ok' if missing else 'ok', len(table) + 2))
+    return failed or not enough or missing
 
 
 if __name__ == '__main__':
-    sys.exit(main() != 0)
+    sys.exit(bool(main()))
