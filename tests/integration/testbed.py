@@ -301,7 +301,8 @@ class Suite:
                    what=lambda: 'accounts %r, before the test %r' % (bystander.accounts(), accounts))
         eventually(lambda: broker.descriptors() == descriptors,
                    what=lambda: '%d descriptors, %d before the test' % (broker.descriptors(), descriptors))
-        equal(own_descriptors(), own, 'descriptors of this process')
+        eventually(lambda: own_descriptors() == own,
+                   what=lambda: '%d descriptors of this process, %d before the test' % (own_descriptors(), own))
 
     def report(self, number, function, broker, bystander):
         name = function.__doc__.splitlines()[0].rstrip('.')
