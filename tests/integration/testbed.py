@@ -35,6 +35,12 @@ class Skip(Exception):
     pass
 
 
+def need_systemd():
+    with open(SEALBUFD, 'rb') as program:
+        if b'libsystemd' not in program.read():
+            raise Skip('sealbufd is built without systemd')
+
+
 def eventually(condition, seconds=10, what='condition'):
     """Waits until condition() is true, and returns what it returned."""
     end = time.monotonic() + seconds
