@@ -13,6 +13,7 @@ cd "$(dirname "$0")" || exit 1
 . tests/setup.sh
 
 passed=0 failed=0 skipped=0
+jobs=$(($(nproc) * 2))
 started=$SECONDS
 
 # result NAME COMMAND...: a check that passes or fails as one.
@@ -47,17 +48,23 @@ count() {
     fi
 }
 
-# suite NAME [CONFIGURE ARGUMENT]...: builds, runs `make check`, counts.
+# suite NAME [TESTS=...] [CONFIGURE ARGUMENT]...: builds, runs `make check`, or these of its tests, and counts. Most
+# tests wait for something most of the time, so there are more of them at once than CPUs.
 suite() {
-    local directory=$PWD/build/$1
+    local directory=$PWD/build/$1 tests=()
     shift
+    case ${1-} in TESTS=*)
+        tests=("$1")
+        shift
+        ;;
+    esac
     if ! build "$directory" --enable-werror "$@"; then
         echo "FAIL: build in $directory"
         failed=$((failed + 1))
         return
     fi
     say "Running the tests in ${directory#"$PWD"/}"
-    (cd "$directory" && make -k check -j2) >"$directory/make-check.out" 2>&1
+    (cd "$directory" && make -k check -j "$jobs" "${tests[@]}") >"$directory/make-check.out" 2>&1
     count "$directory"
     (cd "$directory" && for log in tests/*/*.log; do
         grep -qE '^(not ok|Bail out)' "$log" 2>/dev/null && { echo "--- $directory/$log"; tail -n 60 "$log"; }
@@ -80,8 +87,10 @@ step_sanitize() {
     suite sanitize CC=clang CFLAGS="-O1 -g" --enable-sanitizers=address,undefined
 }
 
+# The tests of which the broker's threads have a part.
 step_threads() {
-    suite threads CC=clang CFLAGS="-O1 -g" --enable-sanitizers=thread
+    # shellcheck disable=SC2016 # it is make's
+    suite threads 'TESTS=$(threaded_tests)' CC=clang CFLAGS="-O1 -g" --enable-sanitizers=thread
 }
 
 step_nosystemd() {
@@ -126,9 +135,11 @@ step_bench() {
     result "bench --quick" ./build/gcc/tests/bench/bench --quick --broker ./build/gcc/sealbufd
 }
 
+# All tests run once more, those that take long in short.
 distcheck() {
+    export STORMS="--kill 5 --again 2 --restart 1 --reexec 2 --disturb 1 --freeze 0" ROUNDS=3
     mkdir -p build/dist
-    (cd build/dist && quietly configure.out ../../configure && quietly distcheck.out make distcheck)
+    (cd build/dist && quietly configure.out ../../configure && quietly distcheck.out make -j "$jobs" distcheck)
 }
 
 step_dist() {

@@ -10,7 +10,7 @@
 #include "codec.h"
 
 #define HANDOVER_DESCRIPTOR  INT32_MAX
-#define HANDOVER_DESCRIPTORS (SEALBUF_MAX_RECORDS * 4) /* bytes: each one as U32 */
+#define HANDOVER_DESCRIPTORS (SEALBUF_MAX_RECORDS * sizeof(uint32_t)) /* bytes: each one as U32 */
 #define HANDOVER_PATH        4096u
 
 /* The first record. `needs`: who knows less than this version of the format cannot take over. */

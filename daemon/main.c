@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* sealbufd: puts a broker together, runs it, and takes it apart again. */
+#include <assert.h>
 #include <config-build.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -169,6 +170,7 @@ static int start(struct broker *broker, const struct config *config, struct take
     broker->reaper.quota = &broker->quota;
     if (!broker->workers || !broker->reaper.workers || !broker->reaper.foreign)
         return -errno;
+    assert(broker->command_line);
     broker->reexec = reexec_new(broker, broker->command_line->argv, takeover);
     if (!broker->reexec)
         return -ENOMEM;

@@ -73,11 +73,13 @@ static int try_to_send(const struct manager *manager, const char *text, int fd)
         struct cmsghdr header;
         char room[CMSG_SPACE(sizeof(int))];
     } control = {.room = {0}};
-    struct iovec part = {.iov_base = (char *)(uintptr_t)text, .iov_len = strlen(text)};
-    struct msghdr message = {.msg_name = (void *)(uintptr_t)&manager->address,
-                             .msg_namelen = manager->length,
-                             .msg_iov = &part,
-                             .msg_iovlen = 1};
+    union { /* sendmsg(2) takes no pointers to const */
+        const char *from;
+        void *start;
+    } bytes = {.from = text};
+    struct sockaddr_un address = manager->address;
+    struct iovec part = {.iov_base = bytes.start, .iov_len = strlen(text)};
+    struct msghdr message = {.msg_name = &address, .msg_namelen = manager->length, .msg_iov = &part, .msg_iovlen = 1};
 
     if (fd >= 0) {
         message.msg_control = &control;

@@ -70,7 +70,7 @@ static void find_program(char program[PATH_MAX], const char *argument)
     program[length] = '\0';
     if (argument && strchr(argument, '/') && strlen(argument) < PATH_MAX &&
         (length == 0 || same_file(argument, "/proc/self/exe"))) {
-        strcpy(program, argument);
+        memcpy(program, argument, strlen(argument) + 1);
         return;
     }
     if ((size_t)length > ending && strcmp(program + length - ending, deleted) == 0 && access(program, F_OK) < 0)

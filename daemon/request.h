@@ -58,14 +58,13 @@ struct request {
     struct reader records;           /* that are left */
     union request_record *only;      /* the record, decoded, of a request that has but one */
     struct descriptors *descriptors; /* that came with it; what nobody takes is closed */
-    unsigned index;                  /* of the record in hand */
     struct seal_job *sealed;         /* what the worker reports, if it was asked; owned */
     struct seal_job *to_seal;        /* what is to be asked of a worker, while the request is looked through; owned */
-    bool looked_through;
-    struct store_job *stored;   /* what came of the wait for the store, if there was one; owned */
-    struct store_job *to_store; /* what is to be waited for, while the request is looked through; owned */
-    bool looked_for_store;
-    const struct aside *aside; /* what it was, if it was put aside */
+    struct store_job *stored;        /* what came of the wait for the store, if there was one; owned */
+    struct store_job *to_store;      /* what is to be waited for, while the request is looked through; owned */
+    const struct aside *aside;       /* what it was, if it was put aside */
+    bool looked_through, looked_for_store;
+    unsigned index; /* of the record in hand */
     struct writer reply;
     unsigned replies; /* records in it */
     struct shipment shipment;

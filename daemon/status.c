@@ -29,7 +29,7 @@ static void print_size(char *text, size_t room, uint64_t size)
         snprintf(text, room, "%u B", (unsigned)size);
         return;
     }
-    for (; size >= 1024 * 1024 && unit < 4; size /= 1024)
+    for (; size >= (uint64_t)1024 * 1024 && unit < 4; size /= 1024)
         unit++;
     snprintf(text, room, "%.1f %s", (double)size / 1024, units[unit]);
 }

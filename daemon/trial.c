@@ -44,8 +44,6 @@
 /* What is killed closes its descriptors first; where that does not end, nobody waits for it. */
 #define DEATH_MS 200
 
-extern char **environ;
-
 /* ---- The environment --------------------------------------------------------------------------------------------- */
 
 static bool is_named(const char *entry, const char *name)

@@ -19,7 +19,7 @@ import sealbuf_wire as wire
 from hostile_peers import pin
 from manager import Manager
 from sealbuf_wire import IMMUTABLE, WRITE
-from testbed import (SEALBUFD, Broker, Skip, Suite, equal, eventually, fetch, in_child, make, need_root, process,
+from testbed import (SEALBUFD, Broker, Skip, Suite, equal, eventually, fetch, in_child, make, need_root, need_systemd, process,
                      refused)
 
 DONE, FAILED = 're-executed: ', 'not re-executed, '
@@ -513,6 +513,7 @@ def other_formats(*_):
 @suite.test
 def stored(*_):
     """what the service manager keeps, and what is on its way there or out of it, goes on"""
+    need_systemd()
     with Manager() as manager, Broker(environment=manager.environment) as broker, broker.connect() as client:
         make(client, b'stored', 'stored', seals=IMMUTABLE)
         make(client, b'volatile', 'volatile', flags=wire.PUBLISH_VOLATILE)

@@ -85,7 +85,7 @@ make_control_group() {
     mkdir "$top"
     mount -t cgroup2 none "$top" 2>/dev/null || return
     group=$top$(sed -n 's/^0:://p' /proc/self/cgroup)/sealbuf-test-$$
-    mkdir "$group" 2>/dev/null || group=
+    mkdir "$group" 2>/dev/null || group=''
 }
 
 leave_control_group() {
@@ -116,7 +116,7 @@ boot() {
     local seconds=$1
     shift
     work=$(mktemp -d) || exit 99
-    root=$work/root out=$work/out group= stage=${STAGE:-$work/stage}
+    root=$work/root out=$work/out group='' stage=${STAGE:-$work/stage}
     trap tidy_up EXIT
     trap 'exit 143' TERM
     trap 'exit 130' INT

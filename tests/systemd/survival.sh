@@ -7,9 +7,10 @@
 #     survival.sh [--seed TEXT] [--kill ROUNDS] [--again ROUNDS] [--restart ROUNDS] [--reexec ROUNDS]
 #                 [--disturb ROUNDS] [--freeze ROUNDS]
 #
-# Environment: SEED, as --seed; TIME, the seconds that it may take; else see boot_tools.sh.
+# Environment: SEED, as --seed; STORMS, more options, such as "--kill 5"; TIME, the seconds that it may take; else see boot_tools.sh.
 
 # shellcheck source=tests/systemd/boot_tools.sh
 . "$(dirname -- "$0")/boot_tools.sh"
 boot_needs "$@"
-boot "${TIME:-900}" survival_inside.sh "${SEED:+--seed $SEED}" "$@"
+# shellcheck disable=SC2086 # one word each
+boot "${TIME:-900}" survival_inside.sh "${SEED:+--seed $SEED}" ${STORMS-} "$@"
