@@ -52,6 +52,7 @@ struct broker {
     struct ledger *ledger;                    /* what outlives this process: instance, ids and counters, too */
     struct counters *counters;
     struct restored restored;
+    bool is_resting; /* for the next program: reexec.c */
     bool is_trial; /* it only tries whether it could take over from a running one: nobody else must notice */
     uint64_t started_ns;
     uint64_t looked_ns;               /* when flight.c last looked who has read */

@@ -28,8 +28,9 @@
 #include "store.h"
 #include "trial.h"
 
-/* For how long to wait until descriptors and workers are at rest, and for a trial. */
+/* For how long to wait until descriptors and workers are at rest, then until requests are, and for a trial. */
 #define REST_NS       10000000000u
+#define FINISH_NS     5000000000u
 #define TRIAL_SECONDS 10
 #define LOOK_AGAIN_US 2000
 #define SENTENCE_SIZE 512
@@ -38,7 +39,7 @@ struct reexec {
     struct broker *broker;
     char **argv;
     char program[PATH_MAX]; /* where this one was found when it was first started; empty: nowhere */
-    enum { PHASE_NONE, PHASE_BEGIN, PHASE_TRIAL, PHASE_REST } phase;
+    enum { PHASE_NONE, PHASE_BEGIN, PHASE_TRIAL, PHASE_REST, PHASE_FINISH } phase;
     uint64_t until_ns; /* the phase must be over */
     int opened;        /* the program that is tried, and then executed */
     struct trial trial;
@@ -106,6 +107,20 @@ static void hold_workers(struct broker *broker, bool hold)
     store_hold(&broker->store, hold);
 }
 
+/*
+ * From now on whoever has had a long request finished is not read from until the next program does: so there is an end
+ * of them. Those who ask for little are served as ever.
+ */
+static void rest_peers(struct broker *broker, bool rest)
+{
+    struct peer *peer;
+
+    broker->is_resting = rest;
+    LIST_FOREACH(peer, &broker->peers, link)
+        if (!rest && peer->rests)
+            peer_wake(peer);
+}
+
 /* The broker goes on as it is. */
 static void fail(struct reexec *reexec, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void fail(struct reexec *reexec, const char *format, ...)
@@ -119,26 +134,21 @@ static void fail(struct reexec *reexec, const char *format, ...)
     trial_end(&reexec->trial);
     close_quietly(take_fd(&reexec->opened));
     hold_workers(reexec->broker, false);
+    rest_peers(reexec->broker, false);
     reexec->phase = PHASE_NONE;
     log_about(LOG_ERR, &(struct log_subject){.message_id = MESSAGE_ID_REEXEC_FAILED},
               "not re-executed, this program goes on: %s", reexec->failure);
     notify_ready();
 }
 
-/* What is in the middle of something gets as many turns as that takes: it is bounded. */
-static void finish_turns(struct broker *broker)
+static bool is_in_the_middle(const struct broker *broker)
 {
-    struct peer *peer, *next;
+    const struct peer *peer;
 
-    broker->turns.over_ns = UINT64_MAX;
-    for (peer = LIST_FIRST(&broker->peers); peer; peer = next) {
-        next = LIST_NEXT(peer, link);
-        if (peer_is_in_the_middle(peer)) {
-            turn_forget(peer);
-            peer_take_turn(peer);
-        }
-    }
-    broker->turns.over_ns = 0;
+    LIST_FOREACH(peer, &broker->peers, link)
+        if (peer_is_in_the_middle(peer))
+            return true;
+    return false;
 }
 
 /*
@@ -176,6 +186,7 @@ static void begin_trial(struct reexec *reexec)
     }
     enter(reexec, PHASE_TRIAL, TRIAL_SECONDS * 1000000000ull);
     event_assign(&reexec->trial_ended, broker->loop, reexec->trial.pidfd, EV_READ | EV_TIMEOUT, on_trial_ended, reexec);
+    event_base_update_cache_time(broker->loop); /* or its time would begin before the handover was written */
     event_add(&reexec->trial_ended, &(struct timeval){.tv_sec = TRIAL_SECONDS});
 }
 
@@ -237,18 +248,39 @@ static int execute(struct reexec *reexec)
     return r;
 }
 
-static void rest(struct reexec *reexec)
+static bool is_busy(const struct broker *broker)
+{
+    return workers_are_busy(broker->workers) || workers_are_busy(broker->reaper.workers) ||
+           store_is_busy(&broker->store);
+}
+
+/* Requests that are under way get their turns, among all others; there are no more of them than connections. */
+static void finish(struct reexec *reexec)
 {
     struct broker *broker = reexec->broker;
-    bool busy =
-        workers_are_busy(broker->workers) || workers_are_busy(broker->reaper.workers) || store_is_busy(&broker->store);
     bool over = clock_monotonic_ns() > reexec->until_ns;
 
-    if (!busy)
-        finish_turns(broker);
-    if (!busy && !has_foreign(reexec)) {
+    if (!is_busy(broker) && !has_foreign(reexec) && !is_in_the_middle(broker)) {
         int r = execute(reexec);
         fail(reexec, "cannot execute '%s': %s", reexec->program, strerror(-r));
+    } else if (over && has_foreign(reexec)) {
+        fail_for_foreign(reexec);
+    } else if (over) {
+        fail(reexec, "requests of clients took more than %u seconds; try again", (unsigned)(FINISH_NS / 1000000000u));
+    } else {
+        look_again(reexec);
+    }
+}
+
+static void rest(struct reexec *reexec)
+{
+    bool busy = is_busy(reexec->broker);
+    bool over = clock_monotonic_ns() > reexec->until_ns;
+
+    if (!busy && !has_foreign(reexec)) {
+        rest_peers(reexec->broker, true);
+        enter(reexec, PHASE_FINISH, FINISH_NS);
+        finish(reexec);
     } else if (over && busy) {
         fail(reexec,
              "a worker was busy for 10 seconds, adding a seal, freeing a big buffer, or waiting for the service "
@@ -262,7 +294,6 @@ static void rest(struct reexec *reexec)
 
 static void begin(struct reexec *reexec)
 {
-    finish_turns(reexec->broker);
     if (!has_foreign(reexec))
         begin_trial(reexec);
     else if (clock_monotonic_ns() > reexec->until_ns)
@@ -280,6 +311,8 @@ static void on_look(evutil_socket_t fd, short what, void *argument)
         begin(reexec);
     else if (reexec->phase == PHASE_REST)
         rest(reexec);
+    else if (reexec->phase == PHASE_FINISH)
+        finish(reexec);
 }
 
 int reexec_start(struct reexec *reexec)

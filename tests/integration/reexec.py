@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import resource
+import select
 import shutil
 import signal
 import struct
@@ -301,6 +302,57 @@ def many(broker, bystander):
             equal([record['status'] for record in reply.records], [0] * 8, 'statuses')
         client.close()
     eventually(lambda: bystander.accounts() == before, what='all of them have gone')
+
+
+def fill_with_names(client, count):
+    """count names of few buffers."""
+    for first in range(0, count, 250):
+        buffer = client.create(0)
+        os.close(buffer['fd'])
+        records = [{'id': buffer['id'], 'name': 'n%d' % (first + i), 'mode': 0o600} for i in range(250)]
+        with client.call(wire.PUBLISH, records) as reply:
+            equal({record['status'] for record in reply.records}, {0}, 'statuses')
+
+
+@suite.test
+def long_requests(*_):
+    """600 LISTs that are under way hold up neither the re-exec nor anybody else, and each is answered once"""
+    need_root()
+    request = [{'owner': wire.SELF, 'flags': wire.LIST_ALL_OWNERS, 'prefix': 'nothing'}]
+    with Broker('--limit', 'names=400000', '--limit', 'uid-requests=5000', '--limit', 'requests=20000',
+                limits={resource.RLIMIT_NOFILE: 8192}) as broker:
+        ready, told = os.pipe()
+
+        def hog():
+            os.setresgid(ALICE, ALICE, ALICE)
+            os.setresuid(ALICE, ALICE, ALICE)
+            with contextlib.ExitStack() as stack:
+                clients = [stack.enter_context(broker.connect(timeout=60)) for _ in range(600)]
+                fill_with_names(clients[0], 20000)
+                for _ in range(3):
+                    for client in clients:
+                        client.start(wire.LIST, request)
+                os.write(told, b'x')
+                for _ in range(3):
+                    for client in clients:
+                        client.receive().close()
+                for client in clients:
+                    client.ping()
+                os.write(told, b'x')
+                time.sleep(60)
+        with process(hog), broker.connect(timeout=60) as client, broker.connect(timeout=60) as administrator:
+            os.read(ready, 1)
+            slowest, serial, pings = 0, administrator.start(wire.REEXEC), 0
+            while not select.select([administrator.socket], [], [], 0)[0]:
+                began = time.monotonic()
+                client.ping()
+                slowest, pings = max(slowest, time.monotonic() - began), pings + 1
+            administrator.finish(serial).close()
+            print('# the slowest of %d pings: %.1f ms; %s' % (pings, slowest * 1000, lines(broker, DONE)[-1]))
+            equal(slowest < 0.1, True, 'the slowest ping, %.3f s,' % slowest)
+            os.read(ready, 1)
+        os.close(ready)
+        os.close(told)
 
 
 @suite.test
