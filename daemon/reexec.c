@@ -7,7 +7,6 @@
 #include <event2/event_struct.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,18 +209,6 @@ static void on_trial_ended(evutil_socket_t fd, short what, void *argument)
     look_again(reexec);
 }
 
-/* What the ledger tells of as good as gone is to be found again by who takes over, and told of so by him. */
-static void show_claims(struct broker *broker, bool show)
-{
-    struct peer *peer;
-
-    LIST_FOREACH(peer, &broker->peers, link)
-        if (show)
-            claims_resume(peer);
-        else
-            claims_suspend(peer);
-}
-
 /* Does not return where it works. */
 static int execute(struct reexec *reexec)
 {
@@ -235,13 +222,9 @@ static int execute(struct reexec *reexec)
     if (r == 0)
         r = (environment = trial_environment(handover.fd, -1, NULL)) ? 0 : -ENOMEM;
     if (r == 0) {
-        reexec_block_signals(true);
         trial_pass_on(&handover, true);
-        show_claims(broker, true);
         r = trial_execute(reexec->opened, reexec->argv, environment);
-        show_claims(broker, false);
         trial_pass_on(&handover, false);
-        reexec_block_signals(false);
     }
     trial_environment_free(environment);
     handover_free(&handover);
@@ -359,18 +342,6 @@ void reexec_done(struct reexec *reexec, const struct takeover *takeover)
               (unsigned long long)broker->quota.held[RESOURCE_CONNECTIONS],
               (unsigned long long)broker->quota.held[RESOURCE_BUFFERS],
               (unsigned long long)(reexec->waited_ns / 1000000), (unsigned long long)(reexec->waited_ns / 1000 % 1000));
-}
-
-void reexec_block_signals(bool block)
-{
-    sigset_t ours;
-
-    sigemptyset(&ours);
-    sigaddset(&ours, SIGTERM);
-    sigaddset(&ours, SIGINT);
-    sigaddset(&ours, SIGHUP);
-    sigaddset(&ours, SIGUSR2);
-    sigprocmask(block ? SIG_BLOCK : SIG_UNBLOCK, &ours, NULL);
 }
 
 struct reexec *reexec_new(struct broker *broker, char **argv, const struct takeover *takeover)

@@ -392,6 +392,28 @@ def signals(broker, bystander):
     equal(len(lines(broker, 'anew already')) > 0, True, 'lines that say that it is under way')
 
 
+@suite.test
+def each_signal(*_):
+    """a signal that comes at any moment of a re-exec is handled once, by the old program or by the new one"""
+    with Broker('--limit', 'names=200000') as broker, broker.connect() as client:
+        fill_with_names(client, 20000)  # so that it takes a while
+        done = reloads = 0
+        for i in range(60):
+            began = time.monotonic()
+            broker.process.send_signal(signal.SIGUSR2)
+            if i == 0:
+                while not lines(broker, DONE):
+                    time.sleep(0.001)
+                took = time.monotonic() - began
+            else:
+                time.sleep(took * i / 60)
+                broker.process.send_signal(signal.SIGHUP)
+                reloads += 1
+            done += 1
+            eventually(lambda: len(lines(broker, DONE)) == done, 20, 'the end of it')
+            eventually(lambda: len(lines(broker, 'the configuration has been read again')) == reloads, what='SIGHUP')
+
+
 # ---- By request ------------------------------------------------------------------------------------------------------
 
 
