@@ -111,7 +111,6 @@ static void save_claim(struct handover *handover, const struct claim *claim)
         .owner = claim->owner,
         .by_name = claim->by_name,
         .sent = claim->sent,
-        .suspended = claim->is_suspended,
     };
 
     if (claim->name) {
