@@ -90,8 +90,13 @@ static struct event_base *new_loop(void)
     return loop;
 }
 
-/* Of a failure that has been logged where it happened. */
+/* Of a failure that has been logged where it happened. That there is no memory, or no descriptor, start() tells. */
 #define LOGGED (-ECANCELED)
+
+static int unless_logged(int r)
+{
+    return r == 0 || r == -ENOMEM || r == -EMFILE || r == -ENFILE ? r : LOGGED;
+}
 
 /* Whoever loses the ledger loses all names, so without it nothing else need be kept. */
 static void store_ledger(struct broker *broker)
@@ -184,7 +189,7 @@ static int start(struct broker *broker, const struct config *config, struct take
     if (!broker->reexec)
         return -ENOMEM;
     int restored = takeover ? takeover_restore(takeover, broker) : take_passed(broker);
-    return restored < 0 ? LOGGED : 0;
+    return unless_logged(restored);
 }
 
 /* After a takeover, whoever waited for --ready-fd has been told, and its number means something else by now. */
@@ -333,8 +338,8 @@ static int load(struct config *config, const struct command_line *line)
 /* What was restored belongs to another process: nothing of it may be taken apart. */
 static void end_trial(const struct takeover *takeover, int r)
 {
-    if (r == 0)
-        r = takeover_report(takeover);
+    if (r == 0 && (r = takeover_report(takeover)) < 0)
+        log_line(LOG_ERR, "cannot tell the broker that the trial has worked: %s", strerror(-r));
     _exit(r < 0 ? EXIT_FAILED : EXIT_OK);
 }
 
@@ -344,10 +349,11 @@ static int serve(struct config *config, const struct command_line *line, struct 
 
     broker.config = config;
     broker.command_line = line;
+    broker.takes_over = takeover != NULL;
     broker.is_trial = takeover_is_trial(takeover);
     int r = start(&broker, config, takeover);
     if (r < 0 && r != LOGGED)
-        log_line(LOG_ERR, "cannot start: %s", strerror(-r));
+        log_line(LOG_ERR, "cannot start: %s; see memory limits and RLIMIT_NOFILE", strerror(-r));
     if (broker.is_trial)
         end_trial(takeover, r);
     if (r == 0)

@@ -44,6 +44,7 @@ struct reexec {
     struct trial trial;
     struct event look, trial_ended;
     uint64_t waited_ns;
+    int level; /* of the line that it has failed */
     char failure[SENTENCE_SIZE];
 };
 
@@ -135,7 +136,7 @@ static void fail(struct reexec *reexec, const char *format, ...)
     hold_workers(reexec->broker, false);
     rest_peers(reexec->broker, false);
     reexec->phase = PHASE_NONE;
-    log_about(LOG_ERR, &(struct log_subject){.message_id = MESSAGE_ID_REEXEC_FAILED},
+    log_about(reexec->level, &(struct log_subject){.message_id = MESSAGE_ID_REEXEC_FAILED},
               "not re-executed, this program goes on: %s", reexec->failure);
     notify_ready();
 }
@@ -159,16 +160,44 @@ static bool has_foreign(const struct reexec *reexec)
     return reexec->broker->quota.held[RESOURCE_FOREIGN] > 0;
 }
 
+static const struct account *next_account(struct quota *quota, const struct account *account)
+{
+    return account->uid == (uid_t)-1 ? NULL : quota_from(quota, account->uid + 1);
+}
+
+/* The uid that has the most of them. */
+static uid_t sender_of_foreign(struct reexec *reexec)
+{
+    struct quota *quota = &reexec->broker->quota;
+    const struct account *account, *found = NULL;
+
+    for (account = quota_from(quota, 0); account; account = next_account(quota, account))
+        if (!found || account->held[RESOURCE_FOREIGN] > found->held[RESOURCE_FOREIGN])
+            found = account;
+    return found ? found->uid : (uid_t)-1;
+}
+
+/* They are the broker's by now: to end who has sent them changes nothing. */
 static void fail_for_foreign(struct reexec *reexec)
 {
-    fail(
-        reexec,
-        "%llu descriptors that clients have sent and that are no memfds could not be closed; end those clients, or see "
-        "what is wrong with the file system behind them (FUSE?), and try again, or restart the broker",
-        (unsigned long long)reexec->broker->quota.held[RESOURCE_FOREIGN]);
+    fail(reexec,
+         "%llu descriptors that clients have sent, of uid %u above all, and that are no memfds, could not be closed; "
+         "see what is wrong with the file system behind them (FUSE?) and try again, or restart the broker",
+         (unsigned long long)reexec->broker->quota.held[RESOURCE_FOREIGN], (unsigned)sender_of_foreign(reexec));
 }
 
 static void on_trial_ended(evutil_socket_t fd, short what, void *argument);
+
+/* r: of execveat(2), or of what was needed before. The program has been opened, so it is no path that does not exist.
+ */
+static void fail_to_execute(struct reexec *reexec, int r)
+{
+    if (r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EAGAIN || r == -ENOSPC)
+        fail(reexec, "cannot hand over to '%s': %s; try again when there is room", reexec->program, strerror(-r));
+    else
+        fail(reexec, "cannot execute '%s': %s; install a sealbufd there and try again", reexec->program,
+             r == -ENOENT ? "it is a script, or its interpreter is missing" : strerror(-r));
+}
 
 static void begin_trial(struct reexec *reexec)
 {
@@ -180,7 +209,7 @@ static void begin_trial(struct reexec *reexec)
         r = trial_begin(&reexec->trial, reexec->opened, reexec->argv, &handover);
     handover_free(&handover);
     if (r < 0) {
-        fail(reexec, "cannot execute '%s': %s", reexec->program, strerror(-r));
+        fail_to_execute(reexec, r);
         return;
     }
     enter(reexec, PHASE_TRIAL, TRIAL_SECONDS * 1000000000ull);
@@ -200,6 +229,8 @@ static void on_trial_ended(evutil_socket_t fd, short what, void *argument)
         return;
     }
     if (!trial_has_worked(&reexec->trial, cause)) {
+        if (reexec->trial.was_stopped)
+            reexec->level = LOG_NOTICE;
         fail(reexec, "'%s' was tried, and %s", reexec->program, cause);
         return;
     }
@@ -244,8 +275,7 @@ static void finish(struct reexec *reexec)
     bool over = clock_monotonic_ns() > reexec->until_ns;
 
     if (!is_busy(broker) && !has_foreign(reexec) && !is_in_the_middle(broker)) {
-        int r = execute(reexec);
-        fail(reexec, "cannot execute '%s': %s", reexec->program, strerror(-r));
+        fail_to_execute(reexec, execute(reexec));
     } else if (over && has_foreign(reexec)) {
         fail_for_foreign(reexec);
     } else if (over) {
@@ -304,11 +334,13 @@ int reexec_start(struct reexec *reexec)
         return -EALREADY;
     log_line(LOG_INFO, "re-executing '%s'", reexec->program);
     reexec->failure[0] = '\0';
+    reexec->level = LOG_ERR;
     notify_reloading();
     enter(reexec, PHASE_BEGIN, REST_NS);
     reexec->opened = open_program(reexec);
     if (reexec->opened < 0)
-        fail(reexec, "cannot open the broker's program '%s': %s", reexec->program, strerror(errno));
+        fail(reexec, "cannot open the broker's program '%s': %s; install a sealbufd there and try again",
+             reexec->program, strerror(errno));
     else
         look_again(reexec); /* whoever asks is in the middle of a turn */
     return 0;

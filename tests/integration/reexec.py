@@ -11,6 +11,7 @@ import resource
 import select
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import threading
@@ -453,9 +454,9 @@ def others(broker, _):
             try:
                 client.reexec()
             except wire.Refused as error:
-                return error.name
-        return 'OK'
-    equal(in_child(ask, ALICE, ALICE), 'DENIED', 'outcome for another user')
+                return error.name, 'member of admin-group' in error.text
+        return 'OK', False
+    equal(in_child(ask, ALICE, ALICE), ('DENIED', True), 'outcome for another user, and whether it says what to do')
 
 
 @suite.test
@@ -475,6 +476,79 @@ def by_the_tool(*_):
         status, out, err = run('reexec')
         equal((status, out, 'cannot execute' in err), (1, '', True), 'outcome, %r' % err)
         equal(run('dance')[0], 2, 'status for what there is not')
+        broker.install_impostor('hang()')
+        with subprocess.Popen([tool, 'admin', 'reexec', '--socket', broker.path], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE) as waiting:
+            eventually(lambda: len(lines(broker, "re-executing '")) == 3, what='it is under way')
+            broker.process.kill()
+            equal(b'cannot tell whether the program was executed anew' in waiting.communicate()[1], True, 'sentence')
+        broker.process.wait()
+        broker.show_log = broker.stop = lambda: shutil.rmtree(broker.directory)
+
+
+def trial_of(broker):
+    """The pid of the child that is on trial, or None."""
+    with open('/proc/%d/task/%d/children' % (broker.pid, broker.pid), encoding='ascii') as children:
+        return next(map(int, children.read().split()), None)
+
+
+def has_ended(pid):
+    try:
+        with open('/proc/%d/stat' % pid, encoding='ascii') as stat:
+            return stat.read().rpartition(') ')[2][0] in 'ZX'
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@suite.test
+def trials_end(*_):
+    """a trial ends with its broker; and one that is ended from outside is no error, since a service may be stopping"""
+    broker = Installed()
+    try:
+        broker.install_impostor('hang()')
+        broker.process.send_signal(signal.SIGUSR2)
+        eventually(lambda: trial_of(broker), what='the trial has begun')
+        os.kill(trial_of(broker), signal.SIGTERM)
+        eventually(lambda: lines(broker, FAILED), what='it was noticed')
+        equal('as is done to all processes of a service that stops' in lines(broker, FAILED)[0], True, 'the line')
+        broker.process.send_signal(signal.SIGUSR2)
+        eventually(lambda: trial_of(broker), what='another trial has begun')
+        trial = trial_of(broker)
+        time.sleep(0.1)  # it may not have executed anything yet
+    finally:
+        broker.process.kill()
+        broker.process.wait()
+        shutil.rmtree(broker.directory)
+    eventually(lambda: has_ended(trial), what='the trial has ended')
+
+
+@suite.test
+def tells_nobody(*_):
+    """a program on trial is not told where the service manager and its watchdog are"""
+    with Manager() as manager, Installed(environment={**manager.environment, 'WATCHDOG_USEC': '60000000'}) as broker:
+        broker.install_impostor('exit(getenv("NOTIFY_SOCKET") || getenv("WATCHDOG_USEC") ? 4 : 3)')
+        fail_to_reexec(broker, 'exited with status 3')
+
+
+@suite.test
+def lingers(broker, _):
+    """a socket that would linger for years when it is closed, sent by a client, delays nothing"""
+    with broker.connect() as client, contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(('127.0.0.1', 0)))
+        sender = stack.enter_context(socket.create_connection(listener.getsockname()))
+        stack.enter_context(listener.accept()[0])
+        sender.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sender.send(b'x' * 65536)
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 30000))
+        record = wire.encode_message(wire.ADOPT, [wire.encode_record(wire.ADOPT_REQUEST, {})], 77, 1)
+        with broker.stopped():  # so that the broker closes it last
+            client.send(record, [sender.fileno()])
+            sender.close()
+        with client.receive() as reply:
+            equal(reply.records[0]['status'] != 0, True, 'it is refused')
+        reexec(broker)
 
 
 # ---- Other programs --------------------------------------------------------------------------------------------------
@@ -506,13 +580,17 @@ def impostors(*_):
         eventually(lambda: 'ready: ' in broker.log(), what='it is ready')
         time.sleep(0.1)
         before = broker.descriptors()
-        for behaviour, why in (('abort()', 'killed by signal'), ('exit(3)', 'exited with status 3'),
+        for behaviour, why in (('abort()', 'killed by signal'),
+                               ('exit(3)', "exited with status 3; the broker's log, before this line, says why"),
                                ('exit(0)', 'without having taken over'), ('hang()', 'not done within 10 seconds')):
             broker.install_impostor(behaviour)
             fail_to_reexec(broker, why)
         for content in (b'', b'#!/bin/sh\nexit 0\n', b'text', b'\x7fELF' + b'\0' * 100):
             broker.install(content)
             fail_to_reexec(broker, 'cannot execute')
+            equal('; install a sealbufd there and try again' in lines(broker, FAILED)[-1], True, 'it says what to do')
+            equal('it is a script, or its interpreter is missing' in lines(broker, FAILED)[-1], content[:2] == b'#!',
+                  'it knows a script')
         eventually(lambda: broker.descriptors() == before, what='nothing of them is left')
         equal(os.listdir('/proc/%d/task/%d' % (broker.pid, broker.pid)) != [], True, 'it is there')
         with open('/proc/%d/task/%d/children' % (broker.pid, broker.pid), encoding='ascii') as children:
@@ -599,6 +677,7 @@ def stored(*_):
         equal(manager.names(), names, 'what is kept')
         equal(fetch(client, token=token)[1], b'stored', 'content')
         equal(lines(broker, 'dropped'), [], 'lines that something was dropped')
+        equal(lines(broker, 'restored '), [], 'lines that something was restored, as after a crash')
         for _ in range(5):  # whatever the manager is about
             ids = [make(client, b'%d' % i)['id'] for i in range(20)]
             serial = client.start(wire.PUBLISH, [{'id': n, 'name': 'n/%d' % i, 'mode': 0o600}
@@ -617,6 +696,45 @@ def stored(*_):
         states = told()
         equal((states[-1], states.count('READY=1'), states.count('RELOADING=1') > 4), ('READY=1', 11, True),
               'what the manager hears: %r' % states)
+
+
+@suite.test
+def never_at_rest(*_):
+    """where workers and the service manager always have something to do, a re-exec waits for what they have begun with"""
+    with Manager() as manager, Broker(environment=manager.environment) as broker:
+        stop, failures = threading.Event(), []
+
+        def publish(number):
+            with broker.connect() as client:
+                while not stop.is_set():
+                    buffer = client.create(4 << 20)
+                    os.pwrite(buffer['fd'], b'x' * (4 << 20), 0)
+                    os.close(buffer['fd'])
+                    client.publish(buffer['id'], 'n/%d' % number, flags=wire.PUBLISH_REPLACE, seals=IMMUTABLE)
+                    if fetch(client, 'n/%d' % number)[1][-1:] != b'x':
+                        failures.append(number)
+        threads = [threading.Thread(target=publish, args=(i,)) for i in range(4)]
+        manager.seconds_for_each = 0.02
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(5):
+                reexec(broker)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
+        equal(failures, [], 'wrong content')
+        with broker.connect() as client:
+            with manager.holding():
+                buffer = make(client, b'content')
+                serial = client.start(wire.PUBLISH, [{'id': buffer['id'], 'name': 'held', 'mode': 0o600}])
+                broker.process.send_signal(signal.SIGUSR2)
+                time.sleep(0.5)
+                equal(len(lines(broker, DONE)), 5, 'it waits for the manager')
+            eventually(lambda: len(lines(broker, DONE)) == 6, 20, 'it waits no longer')
+            with client.finish(serial) as reply:
+                equal(reply.records[0]['status'], 0, 'status')
 
 
 # ---- Where it runs ---------------------------------------------------------------------------------------------------
