@@ -204,8 +204,6 @@ static int restore_claim(struct restoring *restoring, const struct handover_clai
         return fail_to_restore(restoring, "a claim", strerror(ENOMEM));
     claim->by_name = record->by_name;
     claim->sent = record->sent;
-    if (record->suspended)
-        claims_suspend(restoring->peer);
     return 0;
 }
 

@@ -73,7 +73,6 @@
     F(S, U32, owner, ANY32, SEALBUF_ERR_MALFORMED)                                                                     \
     F(S, U32, by_name, 1, SEALBUF_ERR_MALFORMED)                                                                       \
     F(S, U32, sent, 1, SEALBUF_ERR_MALFORMED)                                                                          \
-    F(S, U32, suspended, 1, SEALBUF_ERR_MALFORMED)                                                                     \
     F(S, U32, name_owner, ANY32, SEALBUF_ERR_MALFORMED)                                                                \
     F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_MALFORMED)
 

@@ -450,7 +450,7 @@ static void report(const struct restoring *restoring)
     if (restoring->lines > LINES_AT_MOST)
         log_about(LOG_WARNING, &not_restored, "%zu more of an earlier broker are dropped",
                   restoring->lines - LINES_AT_MOST);
-    if (restored->buffers)
+    if (restored->buffers && !restoring->broker->takes_over)
         log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_RESTORED},
                   "restored %zu buffers, %zu names and %zu tokens", restored->buffers, restored->names,
                   restored->tokens);
