@@ -821,6 +821,28 @@ def no_memory_for_the_ledger():
         lives.stop()
 
 
+@test
+def no_memory_for_a_name():
+    """Where the ledger has room for a buffer and none for its name, nothing of the buffer stays in there"""
+    with Lives() as lives:
+        lives.start()
+        with lives.connect() as client:
+            subprocess.run(['prlimit', '--pid', str(lives.pid), '--fsize=%d' % (HEAD + 2 * BLOCK)], check=True)
+            put(client, 'x' * 250)
+            made = make(client, content_of('full'))
+            with refused('MEMORY'):
+                for i in range(1000):
+                    number = make(client, b'y')['id'] if i % 200 == 0 else number
+                    client.publish(number, '%03d' % i + 'x' * 250)
+            with refused('MEMORY'):
+                client.publish(made['id'], 'y' * 250)
+            lives.kill()
+        lives.start()
+        equal('it has no name' in lives.log(), False, 'a buffer without a name was found: ' + lives.log())
+        check_kept(lives)
+        lives.stop()
+
+
 def main():
     if b'libsystemd' not in subprocess.run(['ldd', SEALBUFD], stdout=subprocess.PIPE, check=False).stdout:
         print('1..0 # SKIP sealbufd is built without systemd')

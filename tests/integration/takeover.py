@@ -7,7 +7,9 @@ tests/integration/reexec.py has what clients see of it.
 import contextlib
 import fcntl
 import os
+import resource
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -169,6 +171,35 @@ def moving_names(*_):
             client.reexec()
 
 
+@suite.test
+def waiting_reply(*_):
+    """A reply that waits in the broker is handed over with its descriptor, arrives, and is charged no more"""
+    need_root()
+    uid = 100000 + os.getpid() % 100000  # the kernel counts descriptors in flight by uid, and does not count root's
+
+    def replies(client):
+        with client.call(wire.ACCOUNTS, [{}]) as message:
+            return message.records[0]['replies']
+
+    def limit(soft):
+        in_child(lambda: broker.limit_descriptors(soft), uid, uid)
+    with Broker(limits={resource.RLIMIT_NOFILE: 2048}, uid=uid) as broker, broker.connect() as other:
+        make(other, b'content', 'unread', seals=IMMUTABLE)
+        with broker.connect() as client, broker.connect() as waiting:
+            serial = client.start(wire.GET, [{'name': 'unread'}] * 150)
+            other.ping()
+            limit(100)
+            last = waiting.start(wire.GET, [{'name': 'unread'}])
+            eventually(lambda: replies(other) == 1, what='a reply waits')
+            other.reexec()
+            limit(2048)
+            for who, number, count in ((client, serial, 150), (waiting, last, 1)):
+                with who.finish(number) as reply:
+                    equal(len(reply.fds), count, 'descriptors')
+                    equal(os.pread(reply.fds[-1], 100, 0), b'content', 'content')
+            eventually(lambda: replies(other) == 0, what='nothing is charged')
+
+
 # ---- Handovers that no broker makes ----------------------------------------------------------------------------------
 
 
@@ -290,6 +321,54 @@ def passed_socket(*_):
             os.kill(pid, 9)
             os.waitpid(pid, 0)
             shutil.rmtree(directory)
+
+
+def outcome_with(passed):
+    """Of a broker that is started with this: 'ready', or its exit status; and its log."""
+    directory = tempfile.mkdtemp(prefix='sealbuf-test-')
+    path, log = os.path.join(directory, 'socket'), os.path.join(directory, 'log')
+    try:
+        with Manager() as manager, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            listener.bind(path)
+            listener.listen()
+            pid = spawn([os.path.abspath(SEALBUFD), '--config', os.devnull], [('door', listener.fileno()), *passed],
+                        manager.path, log)
+            eventually(lambda: 'READY=1' in '\n'.join(manager.texts()) or os.waitid(
+                os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT), what='it is ready or ends')
+            ready = 'READY=1' in '\n'.join(manager.texts())
+            os.kill(pid, signal.SIGTERM)
+            status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+            with open(log, encoding='utf-8') as file:
+                return 'ready' if ready else status, file.read()
+    finally:
+        shutil.rmtree(directory)
+
+
+@suite.test
+def passed_otherwise(*_):
+    """A socket with a name that is reserved, or what is no socket, is refused; what a store may hold is dropped"""
+    with contextlib.ExitStack() as stack:
+        own = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET))
+        own.bind(b'\0sealbuf-test-%d' % os.getpid())
+        own.listen()
+        ends = os.pipe()
+        memfd = os.memfd_create('strange', os.MFD_ALLOW_SEALING)
+        for fd in (*ends, memfd):
+            stack.callback(os.close, fd)
+        for name in ('ledger', 'canary', 'buffer-1', 'buffer-0000000000000001'):
+            status, said = outcome_with([(name, own.fileno())])
+            equal(status, 1, 'exit status with a socket that is named %s' % name)
+            equal("socket '%s' from the service manager: the name is reserved" % name in said, True, said)
+            for fd in (ends[0], memfd):
+                equal(outcome_with([(name, fd)])[0], 'ready', 'outcome with %s' % name)
+        status, said = outcome_with([('fifo', ends[0])])
+        equal(status, 1, 'exit status with a pipe')
+        equal("named 'fifo', is no socket; write ListenSequentialPacket=" in said, True, said)
+        for name in ('stored', 'fifo'):
+            status, said = outcome_with([(name, memfd)])
+            equal((status, "'%s' of an earlier broker is dropped" % name in said), ('ready', True), said)
+        equal(outcome_with([('stored', ends[0])])[0], 'ready', 'outcome with a pipe that was stored without a name')
+        equal(outcome_with([('stored', own.fileno())])[0], 'ready', 'outcome with a socket named stored')
 
 
 if __name__ == '__main__':
