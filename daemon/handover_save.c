@@ -138,6 +138,7 @@ static void save_peer(struct handover *handover, const struct peer *peer)
                      .pid_namespace = (uint32_t)peer->who.pid_namespace,
                      .pidfd = peer->who.pidfd,
                      .message = unserved(peer),
+                     .door = SPAN(peer->who.door),
                  });
     LIST_FOREACH(buffer, &peer->held, held)
         handover_add(handover, HANDOVER_HELD, &(struct handover_held){buffer->id});
