@@ -17,7 +17,7 @@ struct store_task {
     struct store_wait wait;
     struct store_job *job;
     unsigned record; /* of the request */
-    int error;       /* 0, or a code for which it was not even tried: LIMIT, with `met`, or MEMORY */
+    int error;       /* 0, or a code for which it was not even tried: STORE_FULL, LIMIT, with `met`, or MEMORY */
     int result;      /* of the store: 0 or a negative errno */
     struct limit_met met;
 };
@@ -103,7 +103,7 @@ static int add_task(struct request *request, struct buffer *buffer)
     struct store_task *task = &job->tasks[job->count++];
     *task = (struct store_task){.wait = {.done = task_done}, .job = job, .record = request->index};
     task->error = store_keep(&request->broker->store, buffer, &task->wait, &task->met);
-    job->pending += task->error == 0;
+    job->pending += !!task->wait.keep;
     return 0;
 }
 
@@ -187,6 +187,8 @@ int storing_check(struct request *request, const struct buffer *buffer, uint32_t
         return 0;
     for (unsigned i = 0; job && i < job->count; i++) {
         const struct store_task *task = &job->tasks[i];
+        if (task->record == request->index && task->error == SEALBUF_ERR_STORE_FULL)
+            return refuse_result(request, -ENOSPC);
         if (task->record == request->index && task->error)
             return refuse_limit(request, task->error, &task->met);
         if (task->record == request->index && task->result < 0)
