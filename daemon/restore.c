@@ -474,15 +474,15 @@ static void report(const struct restoring *restoring)
     const struct restored *restored = &restoring->broker->restored;
 
     if (ledger_damaged(restoring->broker->ledger))
-        log_about(LOG_WARNING, &not_restored, "%zu records in the ledger were damaged; what they told of is dropped",
-                  ledger_damaged(restoring->broker->ledger));
+        log_about(LOG_WARNING, &not_restored, "the ledger had %zu damaged record%s; what was told there is dropped",
+                  ledger_damaged(restoring->broker->ledger), plural(ledger_damaged(restoring->broker->ledger)));
     if (restoring->lines > LINES_AT_MOST)
-        log_about(LOG_WARNING, &not_restored, "%zu more of an earlier broker are dropped",
-                  restoring->lines - LINES_AT_MOST);
+        log_about(LOG_WARNING, &not_restored, "of an earlier broker, %zu more thing%s could not be restored",
+                  restoring->lines - LINES_AT_MOST, plural(restoring->lines - LINES_AT_MOST));
     if (restored->buffers)
         log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_RESTORED},
-                  "restored %zu buffers, %zu names and %zu tokens", restored->buffers, restored->names,
-                  restored->tokens);
+                  "restored %zu buffer%s, %zu name%s and %zu token%s", restored->buffers, plural(restored->buffers),
+                  restored->names, plural(restored->names), restored->tokens, plural(restored->tokens));
 }
 
 static int restore_records(struct restoring *restoring)

@@ -381,10 +381,10 @@ static void log_failure(struct store *store)
     if (was_full && may_log(&store->full_logged_ns))
         log_about(
             LOG_WARNING, &(struct log_subject){.message_id = MESSAGE_ID_STORE_FULL},
-            "the service manager's store is full with %llu buffers; publishing fails, but for what need not "
+            "the service manager's store is full with %llu buffer%s; publishing fails, but for what need not "
             "survive the broker; raise FileDescriptorStoreMax= of the unit, or set stored in sealbufd.conf to %llu or "
             "less",
-            stored, stored);
+            stored, plural(stored), stored);
 }
 
 static void done(struct job *job)

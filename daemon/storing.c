@@ -2,6 +2,7 @@
 #include "storing.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,6 +179,17 @@ static int refuse_result(struct request *request, int result)
     }
 }
 
+/* Where the limit is met there is another way out, as where the store is full. */
+static int refuse_keep(struct request *request, const struct store_task *task)
+{
+    refuse_limit(request, task->error, &task->met);
+    size_t length = strlen(request->sentence);
+    if (task->error == SEALBUF_ERR_LIMIT)
+        snprintf(request->sentence + length, sizeof(request->sentence) - length,
+                 ", or say that it need not survive the broker");
+    return task->error;
+}
+
 int storing_check(struct request *request, const struct buffer *buffer, uint32_t flags)
 {
     const struct store_job *job = request->stored;
@@ -187,10 +199,8 @@ int storing_check(struct request *request, const struct buffer *buffer, uint32_t
         return 0;
     for (unsigned i = 0; job && i < job->count; i++) {
         const struct store_task *task = &job->tasks[i];
-        if (task->record == request->index && task->error == SEALBUF_ERR_STORE_FULL)
-            return refuse_result(request, -ENOSPC);
         if (task->record == request->index && task->error)
-            return refuse_limit(request, task->error, &task->met);
+            return refuse_keep(request, task);
         if (task->record == request->index && task->result < 0)
             return refuse_result(request, task->result);
     }

@@ -3,6 +3,7 @@
 """The service manager's descriptor store, with a manager that the tests can hold up: what is published is there before
 it is answered, and gone when it is removed."""
 import contextlib
+import json
 import os
 import resource
 import shutil
@@ -138,6 +139,19 @@ def waits_for_the_barrier(broker, _):
         client.remove('later')
         client.remove('at/once')
         eventually(lambda: manager.buffers() == [], what='it is removed')
+
+
+@suite.test
+def tool_tells(broker, _):
+    """sealbufctl put --json tells whether what it has published survives"""
+    tool = os.environ.get('SEALBUFCTL', os.path.join(os.path.dirname(SEALBUFD), 'sealbufctl'))
+    for option, told in (('--replace', True), ('--or-volatile', True), ('--volatile', False)):
+        text = subprocess.run([tool, '--socket', broker.path, 'put', '--json', option, 'told', '/dev/null'],
+                              stdout=subprocess.PIPE, check=True).stdout
+        equal(json.loads(text)['survives'], told, option)
+        with broker.connect() as client:
+            client.remove('told')
+    eventually(lambda: manager.buffers() == [], what='all are removed')
 
 
 @suite.test
@@ -597,7 +611,10 @@ def no_store(*_):
                 publish(client, 'volatile')
                 equal(survives(client, 'volatile'), False, 'flag')
                 equal(broker.log().count('FileDescriptorStoreMax'), said, 'lines in the log')
-                equal(client.stats()['stored'], 0, 'stored')
+                stats = client.stats()
+                equal({stats[key] for key in ('stored', 'stored_limit', 'uid_stored_limit')}, {0}, 'figures')
+                with client.call(wire.ACCOUNTS, [{'flags': 0, 'from': 0}]) as message:
+                    equal([account['stored_limit'] for account in message.records], [0], 'limit in the account')
 
 
 @suite.test
@@ -625,6 +642,7 @@ def limits(*_):
                     raise AssertionError('a third one')
                 except wire.Refused as error:
                     equal((error.name, 'uid-stored=2' in error.text), ('LIMIT', True), 'error %s' % error.text)
+                    equal('say that it need not survive' in error.text, True, 'remedy in %s' % error.text)
                 publish(client, 'c', flags=wire.PUBLISH_OR_VOLATILE)
                 equal([survives(client, name) for name in 'abc'], [True, True, False], 'flags')
                 ids = create_many(client, 3)
