@@ -45,12 +45,7 @@ struct restoring {
     size_t lines;
 };
 
-void stored_name(uint64_t id, char name[STORED_NAME_SIZE])
-{
-    snprintf(name, STORED_NAME_SIZE, STORE_NAME_BUFFER, (unsigned long long)id);
-}
-
-/* Exactly as above: what is called otherwise is not ours. */
+/* Exactly as stored_name writes it: what is called otherwise is not ours. */
 static bool read_stored_name(const char *name, uint64_t *id)
 {
     char again[STORED_NAME_SIZE];

@@ -44,11 +44,17 @@ struct removal {
     uint64_t id;
 };
 
+const char *stored_name(uint64_t id, char name[STORED_NAME_SIZE])
+{
+    snprintf(name, STORED_NAME_SIZE, "buffer-%016llx", (unsigned long long)id);
+    return name;
+}
+
 /* ---- On the thread, and at start and end ------------------------------------------------------------------------- */
 
 static int send_keep(struct store *store, const char *name, bool is_pollable, int fd)
 {
-    char text[64 + STORE_NAME_SIZE];
+    char text[64 + STORED_NAME_SIZE];
 
     /* The manager drops a descriptor that it polls as soon as the other side has gone: a canary dies with us. */
     snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s%s", name, is_pollable ? "" : "\nFDPOLL=0");
@@ -61,12 +67,6 @@ static int send_removal(struct store *store, const char *name)
 
     snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
     return manager_send(&store->manager, text, -1);
-}
-
-static const char *buffer_name(uint64_t id, char name[STORE_NAME_SIZE])
-{
-    snprintf(name, STORE_NAME_SIZE, STORE_NAME_BUFFER, (unsigned long long)id);
-    return name;
 }
 
 static int send_canary(struct store *store, int ends[2])
@@ -102,12 +102,12 @@ static int is_kept(struct store *store, int patience_ms)
 
 static int send_keeps(struct store *store, struct keep *const *keeps, unsigned count)
 {
-    char name[STORE_NAME_SIZE];
+    char name[STORED_NAME_SIZE];
     int r = 0;
 
     for (unsigned i = 0; i < count && r == 0; i++) {
         keeps[i]->may_be_there = true;
-        r = send_keep(store, buffer_name(keeps[i]->id, name), false, keeps[i]->fd);
+        r = send_keep(store, stored_name(keeps[i]->id, name), false, keeps[i]->fd);
     }
     return r < 0 ? r : is_kept(store, 0);
 }
@@ -121,11 +121,11 @@ static void set_results(struct keep *const *keeps, unsigned count, int result)
 /* What may be there of those that are not to be. */
 static int take_back(struct store *store, struct keep *const *keeps, unsigned count)
 {
-    char name[STORE_NAME_SIZE];
+    char name[STORED_NAME_SIZE];
     int r = 0;
 
     for (unsigned i = 0; i < count && r == 0; i++) {
-        r = send_removal(store, buffer_name(keeps[i]->id, name));
+        r = send_removal(store, stored_name(keeps[i]->id, name));
         keeps[i]->may_be_there = r < 0;
     }
     return r;
@@ -161,7 +161,7 @@ static void keep_all(struct store *store, struct store_batch *batch)
 
 static int send_removals(struct store *store, struct removals *removals)
 {
-    char name[STORE_NAME_SIZE];
+    char name[STORED_NAME_SIZE];
     struct removal *removal;
     int r = 0;
 
@@ -169,7 +169,7 @@ static int send_removals(struct store *store, struct removals *removals)
         r = send_removal(store, STORE_NAME_CANARY);
     store->canary_left = r < 0;
     while (r == 0 && (removal = STAILQ_FIRST(removals))) {
-        r = send_removal(store, buffer_name(removal->id, name));
+        r = send_removal(store, stored_name(removal->id, name));
         if (r < 0)
             break;
         STAILQ_REMOVE_HEAD(removals, link);

@@ -28,11 +28,11 @@ struct buffer;
 struct buffers;
 struct keep; /* a buffer on its way into the store */
 
-/* What the ledger is called in there, and a buffer: with its id. */
-#define STORE_NAME_LEDGER "ledger"
-#define STORE_NAME_BUFFER "buffer-%016llx"
 #define STORE_NAME_CANARY "canary"
-#define STORE_NAME_SIZE   32
+
+/* What an entry is called in there: `buffer-` and 16 hexadecimal digits of its id. Returns `name`. */
+#define STORED_NAME_SIZE 24
+const char *stored_name(uint64_t id, char name[STORED_NAME_SIZE]);
 
 /* Somebody who waits for a buffer to be kept. */
 struct store_wait {
