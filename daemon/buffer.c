@@ -9,6 +9,7 @@
 #include "claim.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "entry.h"
 #include "ledger.h"
 #include "seals.h"
 #include "store.h"
@@ -243,6 +244,7 @@ int buffer_to_ledger(const struct buffer *buffer, struct ledger_buffer *record)
         .owner = buffer->owner,
         .creator = (uint32_t)buffer->creator,
         .stored = buffer->is_stored,
+        .entry = buffer->is_stored && buffer->entry->id != buffer->id ? buffer->entry->id : 0,
         .label = buffer_label(buffer),
         .metadata = buffer_metadata(buffer),
         .security = buffer_creator_security(buffer),

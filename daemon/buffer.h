@@ -19,6 +19,7 @@
 #include "tree.h"
 
 struct claim;
+struct entry;
 struct keep;
 struct ledger;
 struct ledger_buffer;
@@ -34,6 +35,8 @@ struct buffer {
     uint16_t name_count, token_count;
     unsigned pins;       /* paused requests that will send its descriptor */
     struct keep *keep;   /* it is on its way into the store */
+    struct entry *entry; /* of the store, that it has, or is to have; NULL: none */
+    LIST_ENTRY(buffer) of_entry;
     struct claim *claim; /* somebody is taking it: it is there for nobody else */
     uint64_t id;
     uint64_t charged; /* bytes */

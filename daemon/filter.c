@@ -10,6 +10,7 @@
 #if HAVE_SECCOMP
 #include <asm/ioctls.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <linux/sockios.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -110,6 +111,7 @@ static const struct condition conditions[] = {
     FCNTL(F_DUPFD_CLOEXEC),
     FCNTL(F_GET_SEALS),
     FCNTL(F_ADD_SEALS),
+    {"kcmp", 2, WHOLE_INT, KCMP_FILE}, /* within the process, as everywhere: see entry.h */
     IOCTL(SIOCOUTQ),
     IOCTL(FIONBIO),
     IOCTL(FIONREAD),

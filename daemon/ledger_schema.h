@@ -12,7 +12,10 @@
 #define LEDGER_INFO_FLAGS 0xffff /* SEALBUF_INFO_..., as in struct buffer */
 #define LEDGER_SECURITY   249u   /* SECURITY_SIZE without its NUL */
 
-/* `device` and `inode` tell one memfd from all others for as long as it exists. */
+/*
+ * `device` and `inode` tell one memfd from all others for as long as it exists. `entry` is the id that the descriptor
+ * has in the store, where that is another buffer's: see entry.h; 0: its own.
+ */
 #define LEDGER_BUFFER_FIELDS(F, S)                                                                                     \
     F(S, U64, id, ANY64, SEALBUF_ERR_MALFORMED)                                                                        \
     F(S, U64, size, SIZE, SEALBUF_ERR_MALFORMED)                                                                       \
@@ -27,7 +30,8 @@
     F(S, U32, stored, 1, SEALBUF_ERR_MALFORMED)                                                                        \
     F(S, LABEL, label, SEALBUF_MAX_LABEL, SEALBUF_ERR_MALFORMED)                                                       \
     F(S, METADATA, metadata, SEALBUF_MAX_METADATA, SEALBUF_ERR_MALFORMED)                                              \
-    F(S, TEXT, security, LEDGER_SECURITY, SEALBUF_ERR_MALFORMED)
+    F(S, TEXT, security, LEDGER_SECURITY, SEALBUF_ERR_MALFORMED)                                                       \
+    F(S, U64, entry, ANY64, SEALBUF_ERR_MALFORMED)
 
 #define LEDGER_NAME_FIELDS(F, S)                                                                                       \
     F(S, U64, buffer, ANY64, SEALBUF_ERR_MALFORMED)                                                                    \

@@ -34,4 +34,10 @@ struct log_subject {
 void log_about(int level, const struct log_subject *subject, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* Behind a noun. */
+static inline const char *plural(uint64_t count)
+{
+    return count == 1 ? "" : "s";
+}
+
 #endif

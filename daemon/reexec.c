@@ -368,11 +368,12 @@ void reexec_done(struct reexec *reexec, const struct takeover *takeover)
 
     reexec->waited_ns = clock_monotonic_ns() - takeover->header.stopped_ns;
     log_about(LOG_NOTICE, &(struct log_subject){.message_id = MESSAGE_ID_REEXEC},
-              "re-executed: sealbufd %s in the place of %.*s, with %llu connections and %llu buffers, which nobody "
+              "re-executed: sealbufd %s in the place of %.*s, with %llu connection%s and %llu buffer%s, which nobody "
               "served for %llu.%03llu ms",
               PACKAGE_VERSION, (int)version.length, version.data,
               (unsigned long long)broker->quota.held[RESOURCE_CONNECTIONS],
-              (unsigned long long)broker->quota.held[RESOURCE_BUFFERS],
+              plural(broker->quota.held[RESOURCE_CONNECTIONS]),
+              (unsigned long long)broker->quota.held[RESOURCE_BUFFERS], plural(broker->quota.held[RESOURCE_BUFFERS]),
               (unsigned long long)(reexec->waited_ns / 1000000), (unsigned long long)(reexec->waited_ns / 1000 % 1000));
 }
 

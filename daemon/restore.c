@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "broker.h"
 #include "cleanup.h"
@@ -29,7 +30,8 @@ static const char token_has_expired[] = "it has expired";
 /* A descriptor that is called like a buffer's. */
 struct kept {
     uint64_t id;
-    int fd; /* -1: used, or closed */
+    int fd;           /* -1: used */
+    uint64_t used_by; /* the buffer that has it; others of the same entry (entry.h) have duplicates */
 };
 
 struct restoring {
@@ -43,12 +45,7 @@ struct restoring {
     size_t lines;
 };
 
-void stored_name(uint64_t id, char name[STORED_NAME_SIZE])
-{
-    snprintf(name, STORED_NAME_SIZE, STORE_NAME_BUFFER, (unsigned long long)id);
-}
-
-/* Exactly as above: what is called otherwise is not ours. */
+/* Exactly as stored_name writes it: what is called otherwise is not ours. */
 static bool read_stored_name(const char *name, uint64_t *id)
 {
     char again[STORED_NAME_SIZE];
@@ -166,8 +163,8 @@ const char *restore_buffer(struct broker *broker, const struct ledger_buffer *re
         return why;
     if (buffer_enter(&broker->buffers, &spec, fd, holder, &buffer, &met))
         return "there is no memory for it";
-    buffer->is_stored = record->stored && broker->store.is_there &&
-                        quota_restore(&broker->quota, record->owner, RESOURCE_STORED, 1) == 0;
+    if (record->stored)
+        store_restore(&broker->store, buffer, record);
     buffer->slot = slot;
     if (restored)
         *restored = buffer;
@@ -238,16 +235,34 @@ static struct kept *find_kept(struct restoring *restoring, uint64_t id)
     return restoring->kept + low;
 }
 
+/* From what is kept: itself, or a duplicate where another buffer has it. */
+static const char *take_one(struct restoring *restoring, struct kept *kept, const struct ledger_buffer *record,
+                            uint32_t slot)
+{
+    const struct buffer *other = kept->fd < 0 ? buffer_find(&restoring->broker->buffers, kept->used_by) : NULL;
+    CLEANUP(cleanup_close)
+    int fd = other ? fcntl(other->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1) : take_fd(&kept->fd);
+
+    if (fd < 0)
+        return "its descriptor cannot be had twice";
+    const char *why = restore_buffer(restoring->broker, record, slot, &fd, restoring->held, NULL);
+    if (!other && why)
+        kept->fd = take_fd(&fd);
+    else if (!other)
+        kept->used_by = record->id;
+    return why;
+}
+
 /* Of several that are kept by one name, the one that fits. */
 static const char *take_back(struct restoring *restoring, const struct ledger_buffer *record, uint32_t slot)
 {
     const struct kept *end = restoring->kept + restoring->kept_count;
+    struct kept *kept = find_kept(restoring, record->id);
+    uint64_t id = kept < end && kept->id == record->id ? record->id : record->entry;
     const char *why = "its descriptor is missing";
 
-    for (struct kept *kept = find_kept(restoring, record->id); kept < end && kept->id == record->id; kept++) {
-        if (kept->fd < 0)
-            continue;
-        why = restore_buffer(restoring->broker, record, slot, &kept->fd, restoring->held, NULL);
+    for (kept = find_kept(restoring, id); kept < end && kept->id == id; kept++) {
+        why = take_one(restoring, kept, record, slot);
         if (!why)
             return NULL;
     }
@@ -362,6 +377,16 @@ static void let_go(struct restoring *restoring)
     }
 }
 
+static bool is_used(struct restoring *restoring, uint64_t id)
+{
+    const struct kept *end = restoring->kept + restoring->kept_count;
+    const struct kept *kept = find_kept(restoring, id);
+
+    while (kept < end && kept->id == id && !kept->used_by)
+        kept++;
+    return kept < end && kept->id == id;
+}
+
 /* What no record wants: of a publish that was never answered, or of a buffer that was removed. */
 static void close_rest(struct restoring *restoring)
 {
@@ -372,7 +397,7 @@ static void close_rest(struct restoring *restoring)
         if (kept->fd < 0)
             continue;
         reaper_close(&broker->reaper, kept->fd);
-        if (buffer_find(&broker->buffers, kept->id)) {
+        if (is_used(restoring, kept->id)) {
             note_buffer_drop(restoring, kept->id, "it is there more than once");
         } else {
             note_buffer_drop(restoring, kept->id, "no whole record tells of it");
@@ -389,7 +414,7 @@ static void sort_out(struct restoring *restoring, struct inherited *inherited, s
         if (inherited[i].fd < 0)
             continue;
         if (read_stored_name(inherited[i].name, &id)) {
-            restoring->kept[restoring->kept_count++] = (struct kept){id, take_fd(&inherited[i].fd)};
+            restoring->kept[restoring->kept_count++] = (struct kept){.id = id, .fd = take_fd(&inherited[i].fd)};
             if (id > restoring->greatest_id)
                 restoring->greatest_id = id;
             continue;
@@ -492,15 +517,15 @@ static void report(const struct restoring *restoring)
     const struct restored *restored = &restoring->broker->restored;
 
     if (ledger_damaged(restoring->broker->ledger))
-        log_about(LOG_WARNING, &not_restored, "%zu records in the ledger were damaged; what they told of is dropped",
-                  ledger_damaged(restoring->broker->ledger));
+        log_about(LOG_WARNING, &not_restored, "the ledger had %zu damaged record%s; what was told there is dropped",
+                  ledger_damaged(restoring->broker->ledger), plural(ledger_damaged(restoring->broker->ledger)));
     if (restoring->lines > LINES_AT_MOST)
-        log_about(LOG_WARNING, &not_restored, "%zu more of an earlier broker are dropped",
-                  restoring->lines - LINES_AT_MOST);
+        log_about(LOG_WARNING, &not_restored, "of an earlier broker, %zu more thing%s could not be restored",
+                  restoring->lines - LINES_AT_MOST, plural(restoring->lines - LINES_AT_MOST));
     if (restored->buffers && !restoring->broker->takes_over)
         log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_RESTORED},
-                  "restored %zu buffers, %zu names and %zu tokens", restored->buffers, restored->names,
-                  restored->tokens);
+                  "restored %zu buffer%s, %zu name%s and %zu token%s", restored->buffers, plural(restored->buffers),
+                  restored->names, plural(restored->names), restored->tokens, plural(restored->tokens));
 }
 
 static int restore_records(struct restoring *restoring)

@@ -16,10 +16,6 @@
 
 struct broker;
 
-/* The name of a buffer's descriptor in the store: `buffer-` and 16 hexadecimal digits of its id. */
-#define STORED_NAME_SIZE 24
-void stored_name(uint64_t id, char name[STORED_NAME_SIZE]);
-
 /* Whether a broker may have something stored by this name. */
 bool restore_is_kept_name(const char *name);
 /* Whether it is what the service manager calls that which was stored without any. */

@@ -93,6 +93,8 @@ int serve_stats(struct request *request)
     if (peer_is_administrator(request->peer))
         sums(broker, &out);
     own_account(request, &out);
+    if (!broker->store.is_there)
+        out.stored_limit = out.uid_stored_limit = 0;
     record_encode(&stats_reply_schema, &request->reply, &out);
     request->replies = 1;
     return 0;

@@ -22,6 +22,8 @@
 #define PROBE_MS 20
 
 #define LOG_NS 10000000000u
+/* The manager logs a line for each descriptor that it has no room for, so it is not tried again for every client. */
+#define FULL_NS 1000000000u
 
 static const struct timeval retry_time = {.tv_sec = 1};
 
@@ -42,11 +44,17 @@ struct removal {
     uint64_t id;
 };
 
+const char *stored_name(uint64_t id, char name[STORED_NAME_SIZE])
+{
+    snprintf(name, STORED_NAME_SIZE, "buffer-%016llx", (unsigned long long)id);
+    return name;
+}
+
 /* ---- On the thread, and at start and end ------------------------------------------------------------------------- */
 
 static int send_keep(struct store *store, const char *name, bool is_pollable, int fd)
 {
-    char text[64 + STORE_NAME_SIZE];
+    char text[64 + STORED_NAME_SIZE];
 
     /* The manager drops a descriptor that it polls as soon as the other side has gone: a canary dies with us. */
     snprintf(text, sizeof(text), "FDSTORE=1\nFDNAME=%s%s", name, is_pollable ? "" : "\nFDPOLL=0");
@@ -59,12 +67,6 @@ static int send_removal(struct store *store, const char *name)
 
     snprintf(text, sizeof(text), "FDSTOREREMOVE=1\nFDNAME=%s", name);
     return manager_send(&store->manager, text, -1);
-}
-
-static const char *buffer_name(uint64_t id, char name[STORE_NAME_SIZE])
-{
-    snprintf(name, STORE_NAME_SIZE, STORE_NAME_BUFFER, (unsigned long long)id);
-    return name;
 }
 
 static int send_canary(struct store *store, int ends[2])
@@ -100,12 +102,12 @@ static int is_kept(struct store *store, int patience_ms)
 
 static int send_keeps(struct store *store, struct keep *const *keeps, unsigned count)
 {
-    char name[STORE_NAME_SIZE];
+    char name[STORED_NAME_SIZE];
     int r = 0;
 
     for (unsigned i = 0; i < count && r == 0; i++) {
         keeps[i]->may_be_there = true;
-        r = send_keep(store, buffer_name(keeps[i]->id, name), false, keeps[i]->fd);
+        r = send_keep(store, stored_name(keeps[i]->id, name), false, keeps[i]->fd);
     }
     return r < 0 ? r : is_kept(store, 0);
 }
@@ -119,11 +121,11 @@ static void set_results(struct keep *const *keeps, unsigned count, int result)
 /* What may be there of those that are not to be. */
 static int take_back(struct store *store, struct keep *const *keeps, unsigned count)
 {
-    char name[STORE_NAME_SIZE];
+    char name[STORED_NAME_SIZE];
     int r = 0;
 
     for (unsigned i = 0; i < count && r == 0; i++) {
-        r = send_removal(store, buffer_name(keeps[i]->id, name));
+        r = send_removal(store, stored_name(keeps[i]->id, name));
         keeps[i]->may_be_there = r < 0;
     }
     return r;
@@ -159,7 +161,7 @@ static void keep_all(struct store *store, struct store_batch *batch)
 
 static int send_removals(struct store *store, struct removals *removals)
 {
-    char name[STORE_NAME_SIZE];
+    char name[STORED_NAME_SIZE];
     struct removal *removal;
     int r = 0;
 
@@ -167,7 +169,7 @@ static int send_removals(struct store *store, struct removals *removals)
         r = send_removal(store, STORE_NAME_CANARY);
     store->canary_left = r < 0;
     while (r == 0 && (removal = STAILQ_FIRST(removals))) {
-        r = send_removal(store, buffer_name(removal->id, name));
+        r = send_removal(store, stored_name(removal->id, name));
         if (r < 0)
             break;
         STAILQ_REMOVE_HEAD(removals, link);
@@ -226,8 +228,18 @@ static void unqueue(struct store *store, struct keep *keep)
         TAILQ_REMOVE(&store->waiting, account, storing);
 }
 
+/* With the last buffer goes the entry. */
+static void leave(struct store *store, struct buffer *buffer)
+{
+    uint64_t id = buffer->entry->id;
+    bool is_there = buffer->entry->is_there || buffer->entry->may_be_there;
+
+    if (entry_leave(&store->entries, buffer) && is_there)
+        queue_removal(store, id);
+}
+
 /* Its buffer is kept, or it is not; who has waited hears of it. */
-static void finish(struct store *store, struct keep *keep, int result)
+static void finish_one(struct store *store, struct keep *keep, int result)
 {
     struct buffer *buffer = keep->buffer;
     struct store_wait *wait;
@@ -237,8 +249,7 @@ static void finish(struct store *store, struct keep *keep, int result)
     if (result == 0 && !buffer->is_gone) {
         buffer->is_stored = true;
     } else {
-        if (result == 0 || keep->may_be_there)
-            queue_removal(store, keep->id);
+        leave(store, buffer);
         quota_release(store->quota, keep->account->uid, RESOURCE_STORED, 1);
     }
     while ((wait = LIST_FIRST(&keep->waits))) {
@@ -248,6 +259,21 @@ static void finish(struct store *store, struct keep *keep, int result)
     }
     buffer_unpin(store->buffers, buffer);
     free(keep);
+}
+
+/* So it is for all buffers of the entry. */
+static void finish(struct store *store, struct keep *keep, int result)
+{
+    struct entry *entry = keep->buffer->entry;
+    struct buffer *buffer = LIST_FIRST(&entry->buffers), *next;
+
+    entry->keep = NULL;
+    entry->is_there = result == 0;
+    entry->may_be_there |= keep->may_be_there;
+    for (; buffer; buffer = next) {
+        next = LIST_NEXT(buffer, of_entry);
+        finish_one(store, buffer->keep, result);
+    }
 }
 
 static void take_from(struct store *store, struct account *account)
@@ -290,6 +316,8 @@ static void settle_removals(struct store *store)
     struct store_batch *batch = &store->batch;
     struct removal *removal;
 
+    if (store->removal_count && STAILQ_EMPTY(&batch->removals))
+        store->full_until_ns = 0;
     store->removal_count = 0;
     STAILQ_CONCAT(&batch->removals, &store->removals);
     STAILQ_CONCAT(&store->removals, &batch->removals);
@@ -308,14 +336,41 @@ static bool may_log(uint64_t *logged_ns)
     return true;
 }
 
+/* What is to be removed makes room: it goes out first. */
+static bool is_full(const struct store *store)
+{
+    return store->full_until_ns && store->removal_count == 0 && clock_monotonic_ns() < store->full_until_ns;
+}
+
+static void note_full(struct store *store)
+{
+    const struct store_batch *batch = &store->batch;
+
+    for (unsigned i = 0; i < batch->count; i++)
+        if (batch->keeps[i]->result == -ENOSPC)
+            store->full_until_ns = clock_monotonic_ns() + FULL_NS;
+}
+
+static void refuse_waiting(struct store *store)
+{
+    struct account *account;
+
+    while ((account = TAILQ_FIRST(&store->waiting))) {
+        struct keep *keep = TAILQ_FIRST(&account->keeps);
+        unqueue(store, keep);
+        finish(store, keep, -ENOSPC);
+    }
+}
+
 static void log_failure(struct store *store)
 {
     const struct store_batch *batch = &store->batch;
     int error = batch->error;
-    bool is_full = false;
+    unsigned long long stored = store->quota->held[RESOURCE_STORED] - store->keep_count;
+    bool was_full = false;
 
     for (unsigned i = 0; i < batch->count && error == 0; i++) {
-        is_full |= batch->keeps[i]->result == -ENOSPC;
+        was_full |= batch->keeps[i]->result == -ENOSPC;
         error = batch->keeps[i]->result == -ENOSPC ? 0 : batch->keeps[i]->result;
     }
     if (error < 0 && may_log(&store->failure_logged_ns))
@@ -323,11 +378,13 @@ static void log_failure(struct store *store)
                  "nothing can be put into the service manager's store: %s; publishing fails, but for what need not "
                  "survive the broker; see whether the manager is well, and NotifyAccess= and LimitNOFILE= of the unit",
                  strerror(-error));
-    if (is_full && may_log(&store->full_logged_ns))
-        log_about(LOG_WARNING, &(struct log_subject){.message_id = MESSAGE_ID_STORE_FULL},
-                  "the service manager's store is full with %llu buffers; publishing fails, but for what need not "
-                  "survive the broker; raise FileDescriptorStoreMax= of the unit",
-                  (unsigned long long)(store->quota->held[RESOURCE_STORED] - store->keep_count));
+    if (was_full && may_log(&store->full_logged_ns))
+        log_about(
+            LOG_WARNING, &(struct log_subject){.message_id = MESSAGE_ID_STORE_FULL},
+            "the service manager's store is full with %llu buffer%s; publishing fails, but for what need not "
+            "survive the broker; raise FileDescriptorStoreMax= of the unit, or set stored in sealbufd.conf to %llu or "
+            "less",
+            stored, plural(stored), stored);
 }
 
 static void done(struct job *job)
@@ -338,9 +395,12 @@ static void done(struct job *job)
     store->is_busy = false;
     settle_removals(store);
     log_failure(store);
+    note_full(store);
     for (unsigned i = 0; i < batch->count; i++)
         finish(store, batch->keeps[i], batch->keeps[i]->result);
     batch->count = 0;
+    if (is_full(store))
+        refuse_waiting(store);
     if (batch->error < 0 && TAILQ_EMPTY(&store->waiting) && !store->is_leaving)
         event_add(&store->next, &retry_time);
     else if (store->removal_count || !TAILQ_EMPTY(&store->waiting))
@@ -358,35 +418,70 @@ static void on_next(evutil_socket_t fd, short what, void *argument)
     workers_submit(store->workers, &store->batch.job);
 }
 
+/* Where the entry is on its way already, for another buffer, this one waits for the same. */
+static void queue_keep(struct store *store, struct keep *keep)
+{
+    struct entry *entry = keep->buffer->entry;
+
+    store->keep_count++;
+    if (entry->keep)
+        return;
+    entry->keep = keep;
+    if (TAILQ_EMPTY(&keep->account->keeps))
+        TAILQ_INSERT_TAIL(&store->waiting, keep->account, storing);
+    TAILQ_INSERT_TAIL(&keep->account->keeps, keep, link);
+    need_batch(store);
+}
+
+/* NULL: no memory. */
+static struct keep *new_keep(struct store *store, struct buffer *buffer)
+{
+    struct keep *keep = calloc(1, sizeof(*keep));
+
+    if (!keep)
+        return NULL;
+    *keep = (struct keep){.buffer = buffer,
+                          .account = quota_find(store->quota, buffer->owner),
+                          .id = buffer->entry->id,
+                          .fd = buffer->fd,
+                          .result = -ECANCELED};
+    LIST_INIT(&keep->waits);
+    buffer->keep = keep;
+    buffer_pin(buffer);
+    queue_keep(store, keep);
+    return keep;
+}
+
+/* It has its entry, and is_stored or on its way. 0 or SEALBUF_ERR_MEMORY or SEALBUF_ERR_STORE_FULL. */
+static int begin(struct store *store, struct buffer *buffer)
+{
+    const struct entry *entry = entry_join(&store->entries, buffer);
+
+    if (!entry)
+        return SEALBUF_ERR_MEMORY;
+    buffer->is_stored = entry->is_there;
+    bool room = buffer->is_stored || !is_full(store);
+    if (buffer->is_stored || (room && new_keep(store, buffer)))
+        return 0;
+    leave(store, buffer);
+    return room ? SEALBUF_ERR_MEMORY : SEALBUF_ERR_STORE_FULL;
+}
+
 int store_keep(struct store *store, struct buffer *buffer, struct store_wait *wait, struct limit_met *met)
 {
-    struct keep *keep = buffer->keep;
-
-    if (!keep) {
+    if (!buffer->keep && !buffer->is_stored) {
         int r = quota_charge(store->quota, buffer->owner, RESOURCE_STORED, 1, met);
         if (r)
             return r;
-        keep = calloc(1, sizeof(*keep));
-        if (!keep) {
+        r = begin(store, buffer);
+        if (r) {
             quota_release(store->quota, buffer->owner, RESOURCE_STORED, 1);
-            return SEALBUF_ERR_MEMORY;
+            return r;
         }
-        *keep = (struct keep){.buffer = buffer,
-                              .account = quota_find(store->quota, buffer->owner),
-                              .id = buffer->id,
-                              .fd = buffer->fd,
-                              .result = -ECANCELED};
-        LIST_INIT(&keep->waits);
-        buffer->keep = keep;
-        buffer_pin(buffer);
-        store->keep_count++;
-        if (TAILQ_EMPTY(&keep->account->keeps))
-            TAILQ_INSERT_TAIL(&store->waiting, keep->account, storing);
-        TAILQ_INSERT_TAIL(&keep->account->keeps, keep, link);
     }
-    wait->keep = keep;
-    LIST_INSERT_HEAD(&keep->waits, wait, link);
-    need_batch(store);
+    wait->keep = buffer->keep;
+    if (wait->keep)
+        LIST_INSERT_HEAD(&wait->keep->waits, wait, link);
     return 0;
 }
 
@@ -400,17 +495,34 @@ void store_forget(struct store *store, struct store_wait *wait)
     wait->keep = NULL;
     if (keep->is_sent || !LIST_EMPTY(&keep->waits))
         return;
-    unqueue(store, keep);
-    finish(store, keep, -ECANCELED);
+    struct entry *entry = keep->buffer->entry;
+    if (entry->keep != keep) {
+        finish_one(store, keep, -ECANCELED);
+    } else if (!LIST_NEXT(LIST_FIRST(&entry->buffers), of_entry)) { /* else others wait for it */
+        unqueue(store, keep);
+        finish(store, keep, -ECANCELED);
+    }
 }
 
-void store_remove(struct store *store, const struct buffer *buffer)
+void store_remove(struct store *store, struct buffer *buffer)
 {
     quota_release(store->quota, buffer->owner, RESOURCE_STORED, 1);
-    if (store->is_leaving)
+    if (store->is_leaving) {
+        entry_leave(&store->entries, buffer);
         return;
-    queue_removal(store, buffer->id);
-    need_batch(store);
+    }
+    leave(store, buffer);
+    if (store->removal_count)
+        need_batch(store);
+}
+
+void store_restore(struct store *store, struct buffer *buffer, const struct ledger_buffer *record)
+{
+    if (!store->is_there || quota_restore(store->quota, buffer->owner, RESOURCE_STORED, 1))
+        return;
+    buffer->is_stored = entry_restore(&store->entries, buffer, record);
+    if (!buffer->is_stored)
+        quota_release(store->quota, buffer->owner, RESOURCE_STORED, 1);
 }
 
 void store_hold(struct store *store, bool held)
@@ -482,6 +594,7 @@ static void explain(int r)
 static void init(struct store *store, struct event_base *loop, struct buffers *buffers)
 {
     *store = (struct store){.quota = buffers->quota, .buffers = buffers};
+    RB_INIT(&store->entries);
     STAILQ_INIT(&store->removals);
     TAILQ_INIT(&store->waiting);
     store->batch.job = (struct job){.run = run, .done = done};

@@ -19,6 +19,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "entry.h"
 #include "manager.h"
 #include "quota.h"
 #include "worker.h"
@@ -27,11 +28,11 @@ struct buffer;
 struct buffers;
 struct keep; /* a buffer on its way into the store */
 
-/* What the ledger is called in there, and a buffer: with its id. */
-#define STORE_NAME_LEDGER "ledger"
-#define STORE_NAME_BUFFER "buffer-%016llx"
 #define STORE_NAME_CANARY "canary"
-#define STORE_NAME_SIZE   32
+
+/* What an entry is called in there: `buffer-` and 16 hexadecimal digits of its id. Returns `name`. */
+#define STORED_NAME_SIZE 24
+const char *stored_name(uint64_t id, char name[STORED_NAME_SIZE]);
 
 /* Somebody who waits for a buffer to be kept. */
 struct store_wait {
@@ -59,6 +60,7 @@ struct store {
     struct manager manager;
     struct quota *quota;
     struct buffers *buffers;
+    struct entry_tree entries;
     struct workers *workers; /* one thread, so that the manager hears everything in its order */
     struct removals removals;
     size_t removal_count;                          /* also of those in the batch */
@@ -69,6 +71,7 @@ struct store {
     bool is_held;                                  /* there is no next batch for now */
     bool is_leaving;                               /* nothing is sent any more */
     uint64_t failure_logged_ns, full_logged_ns;    /* or 0 */
+    uint64_t full_until_ns;                        /* it is not tried again before, unless something is removed */
     bool canary_left;                              /* the thread's own: one may still be in there */
     struct store_batch batch;
 };
@@ -98,14 +101,18 @@ int store_drop(struct store *store, const char *name);
 
 /*
  * Has a buffer kept, charged to its owner, unless it is on its way already. Later `done` is called, and then the buffer
- * is_stored, unless it has gone. 0; SEALBUF_ERR_LIMIT with *met; SEALBUF_ERR_MEMORY.
+ * is_stored, unless it has gone. It may be so at once, where its entry is there: then wait->keep is NULL. 0;
+ * SEALBUF_ERR_LIMIT with *met; SEALBUF_ERR_STORE_FULL, where that is known; SEALBUF_ERR_MEMORY.
  */
 int store_keep(struct store *store, struct buffer *buffer, struct store_wait *wait, struct limit_met *met);
 /* Does not wait any more. Where nobody does, and it has not been sent yet, it is not. */
 void store_forget(struct store *store, struct store_wait *wait);
 
-/* A stored buffer goes: it is removed, before anything else is sent. */
-void store_remove(struct store *store, const struct buffer *buffer);
+/* A stored buffer goes: where it is the last one of its entry, that is removed, before anything else is sent. */
+void store_remove(struct store *store, struct buffer *buffer);
+
+/* It was stored by an earlier broker: it is_stored, charged whatever the limits are, unless there is no memory. */
+void store_restore(struct store *store, struct buffer *buffer, const struct ledger_buffer *record);
 
 /* What has not come to an end. */
 size_t store_pending(const struct store *store);

@@ -2,6 +2,7 @@
 #include "storing.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@ struct store_task {
     struct store_wait wait;
     struct store_job *job;
     unsigned record; /* of the request */
-    int error;       /* 0, or a code for which it was not even tried: LIMIT, with `met`, or MEMORY */
+    int error;       /* 0, or a code for which it was not even tried: STORE_FULL, LIMIT, with `met`, or MEMORY */
     int result;      /* of the store: 0 or a negative errno */
     struct limit_met met;
 };
@@ -103,7 +104,7 @@ static int add_task(struct request *request, struct buffer *buffer)
     struct store_task *task = &job->tasks[job->count++];
     *task = (struct store_task){.wait = {.done = task_done}, .job = job, .record = request->index};
     task->error = store_keep(&request->broker->store, buffer, &task->wait, &task->met);
-    job->pending += task->error == 0;
+    job->pending += !!task->wait.keep;
     return 0;
 }
 
@@ -178,6 +179,17 @@ static int refuse_result(struct request *request, int result)
     }
 }
 
+/* Where the limit is met there is another way out, as where the store is full. */
+static int refuse_keep(struct request *request, const struct store_task *task)
+{
+    refuse_limit(request, task->error, &task->met);
+    size_t length = strlen(request->sentence);
+    if (task->error == SEALBUF_ERR_LIMIT)
+        snprintf(request->sentence + length, sizeof(request->sentence) - length,
+                 ", or say that it need not survive the broker");
+    return task->error;
+}
+
 int storing_check(struct request *request, const struct buffer *buffer, uint32_t flags)
 {
     const struct store_job *job = request->stored;
@@ -188,7 +200,7 @@ int storing_check(struct request *request, const struct buffer *buffer, uint32_t
     for (unsigned i = 0; job && i < job->count; i++) {
         const struct store_task *task = &job->tasks[i];
         if (task->record == request->index && task->error)
-            return refuse_limit(request, task->error, &task->met);
+            return refuse_keep(request, task);
         if (task->record == request->index && task->result < 0)
             return refuse_result(request, task->result);
     }

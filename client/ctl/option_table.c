@@ -173,7 +173,7 @@ static const struct option_row rows[OPTION_ROWS] = {
     {"replace", NULL, FOR_PUT, 0, "take the name over from the buffer that has it", take_replace},
     {"take", NULL, FOR_PUT | FOR_SHARE, 0, "who gets it takes it: it is gone from the broker", take_take},
     {"volatile", NULL, FOR_PUT, 0, "it need not survive the broker", take_volatile},
-    {"or-volatile", NULL, FOR_PUT, 0, "nor where there is no room to make it survive", take_or_volatile},
+    {"or-volatile", NULL, FOR_PUT, 0, "it is to survive, but where there is no room need not", take_or_volatile},
     {"uses", "N", FOR_SHARE, 0, "how often the token can be redeemed [any number of times]", take_uses},
     {"expire", "DURATION", FOR_SHARE, 0, "for how long it is good, such as 30s, 5min or 2h [as the buffer]",
      take_expire},

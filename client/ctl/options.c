@@ -163,6 +163,8 @@ static int check_options(const struct options *options, unsigned given)
                                 options->command->name);
     if (options->all && options->has_owner)
         return report_usage("--all and --owner contradict each other; leave one of them out");
+    if (options->is_volatile && options->or_volatile)
+        return report_usage("--volatile and --or-volatile exclude each other; give one of them");
     if (options->has_group && !(options->mode & 060))
         return report_usage("--group: mode %04o gives a group nothing; give --mode 0640, for example", options->mode);
     return 0;

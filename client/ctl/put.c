@@ -109,16 +109,28 @@ static int fill(const sealbuf_buffer *buffer, const struct source *source, const
     return 0;
 }
 
-static json_t *describe(const sealbuf_buffer *buffer, const char *name, uint64_t generation)
+/* Somebody may have taken it by now: then nothing is there to survive. */
+static int find_out_survival(sealbuf_client *client, const sealbuf_buffer *buffer, bool *survives)
+{
+    struct sealbuf_target target = {.struct_size = sizeof(target), .id = sealbuf_buffer_id(buffer)};
+    const struct sealbuf_info *info;
+
+    int r = sealbuf_stat(client, &target, &info);
+    *survives = r == 0 && info->flags & SEALBUF_INFO_SURVIVES;
+    return r == -SEALBUF_ERR_NOT_FOUND ? 0 : r;
+}
+
+static json_t *describe(const sealbuf_buffer *buffer, const char *name, uint64_t generation, bool survives)
 {
     uint64_t size = 0;
     uint32_t seals = 0;
 
     if (sealbuf_buffer_size(buffer, &size) < 0 || sealbuf_buffer_seals(buffer, &seals) < 0)
         return NULL;
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:I}", "name", output_text(name), "id",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:I, s:b}", "name", output_text(name), "id",
                      output_number(sealbuf_buffer_id(buffer)), "generation", output_number(generation), "size",
-                     output_number(size), "seals", output_seals(seals), "seals_raw", (json_int_t)seals);
+                     output_number(size), "seals", output_seals(seals), "seals_raw", (json_int_t)seals, "survives",
+                     survives);
 }
 
 static int publish(sealbuf_client *client, const struct options *options, sealbuf_buffer *buffer)
@@ -136,13 +148,17 @@ static int publish(sealbuf_client *client, const struct options *options, sealbu
         .group = options->group,
     };
     uint64_t generation;
+    bool survives;
 
     int r = sealbuf_publish(client, buffer, &publish, &generation);
     if (r < 0)
         return report_publish(client, r, name);
     if (!options->json)
         return 0;
-    return output_json(stdout, describe(buffer, name, generation));
+    r = find_out_survival(client, buffer, &survives);
+    if (r < 0)
+        return report_broker(client, r, "'%s' is published, but whether it survives the broker cannot be told", name);
+    return output_json(stdout, describe(buffer, name, generation, survives));
 }
 
 int command_put(const struct options *options)

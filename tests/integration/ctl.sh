@@ -790,8 +790,10 @@ test_volatile() {
     check "... says that they do not survive the broker" test "$(grep -c '^Survives: *no$' "$work/out")" = 2
     expect 0 "stat --json" "$ctl" stat volatile --json
     json "$work/out" "j[0]['survives'] is False" "... says so, too"
-    expect 1 "put with both" "$ctl" put both --volatile --or-volatile "$work/1"
-    says err 'contradict' "... says that they contradict each other"
+    expect 2 "put with both" "$ctl" put both --volatile --or-volatile "$work/1"
+    says err 'exclude each other; give one of them' "... says that they exclude each other"
+    expect 0 "put --json" "$ctl" put or/volatile --replace --json "$work/1"
+    json "$work/out" "j['survives'] is False" "... tells that it does not survive, without a store"
     check "remove of both" "$ctl" remove volatile or/volatile
 }
 
@@ -817,6 +819,7 @@ test_figures() {
     expect 0 "stats" "$ctl" stats
     says out "^Broker: +sealbufd .* process $broker, up " "... has the broker"
     says out "^buffers +$((before + 1)) +[0-9]+\$" "... has the figures"
+    says out "^stored +0 +0\$" "... without a store, none may be stored"
     expect 0 "ping" "$ctl" ping
     says out "^$work/socket answered in [0-9.]+ [mu]?s\$" "... has the time"
     expect 0 "ping --count" "$ctl" ping --count 3

@@ -3,17 +3,20 @@
 """The service manager's descriptor store, with a manager that the tests can hold up: what is published is there before
 it is answered, and gone when it is removed."""
 import contextlib
+import json
 import os
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import threading
 import time
 
 import sealbuf_wire as wire
+from lives import Lives
 from manager import Manager
-from testbed import SEALBUFD, Broker, Skip, Suite, equal, eventually, in_child, process, refused
+from testbed import (SEALBUFD, Broker, Skip, Suite, equal, eventually, fetch, in_child, make, process, refused)
 
 manager = Manager()
 suite = Suite(environment=manager.environment)
@@ -31,6 +34,15 @@ def create(client, size=4096):
     created = client.create(size)
     os.close(created['fd'])
     return created['id']
+
+
+def adopt_writable(client, name, owner=None):
+    """Adopts what one gets writable: another buffer of the same open file description. Its id."""
+    got = client.get(name, flags=wire.GET_WRITABLE, **({} if owner is None else {'owner': owner}))
+    try:
+        return client.adopt(got['fd'])['id']
+    finally:
+        os.close(got['fd'])
 
 
 def create_many(client, count):
@@ -58,6 +70,16 @@ def publish(client, name, **values):
 
 def survives(client, name):
     return bool(client.stat(name)['flags'] & wire.INFO_SURVIVES)
+
+
+def kept_now(client, buffer, name):
+    """Publishes it, unless the store is full."""
+    try:
+        client.publish(buffer, name)
+    except wire.Refused as error:
+        equal(error.name, 'STORE_FULL', 'error')
+        return False
+    return survives(client, name)
 
 
 def answered(client, seconds):
@@ -117,6 +139,19 @@ def waits_for_the_barrier(broker, _):
         client.remove('later')
         client.remove('at/once')
         eventually(lambda: manager.buffers() == [], what='it is removed')
+
+
+@suite.test
+def tool_tells(broker, _):
+    """sealbufctl put --json tells whether what it has published survives"""
+    tool = os.environ.get('SEALBUFCTL', os.path.join(os.path.dirname(SEALBUFD), 'sealbufctl'))
+    for option, told in (('--replace', True), ('--or-volatile', True), ('--volatile', False)):
+        text = subprocess.run([tool, '--socket', broker.path, 'put', '--json', option, 'told', '/dev/null'],
+                              stdout=subprocess.PIPE, check=True).stdout
+        equal(json.loads(text)['survives'], told, option)
+        with broker.connect() as client:
+            client.remove('told')
+    eventually(lambda: manager.buffers() == [], what='all are removed')
 
 
 @suite.test
@@ -227,6 +262,118 @@ def name_taken_meanwhile(broker, bystander):
         client.remove('taken')
         eventually(lambda: manager.buffers() == [], what='nothing is kept')
         equal(bystander.client.stats()['stored'], 0, 'stored')
+
+
+@suite.test
+def same_description(broker, bystander):
+    """Buffers of one open file description, which the manager keeps once: it stays until the last of them goes"""
+    with broker.connect() as client:
+        since = len(manager.texts())
+        first = publish(client, 'first')
+        second = adopt_writable(client, 'first')
+        client.publish(second, 'second')
+        equal((manager.buffers(), survives(client, 'second')), ([first], True), 'kept once')
+        equal(client.stats()['stored'], 2, 'both are charged')
+        client.remove('first')
+        third = adopt_writable(client, 'second')
+        client.publish(third, 'third')
+        client.remove('second')
+        publish(client, 'another')
+        client.remove('another')
+        eventually(lambda: manager.buffers() == [first], what='it is kept for the last one')
+        client.remove('third')
+        eventually(lambda: manager.buffers() == [], what='it is removed')
+        equal(sum('buffer-%016x' % first in text for text in manager.texts(since)), 2, 'what the manager was told of it')
+    equal(bystander.client.stats()['stored'], 0, 'stored')
+
+
+@suite.test
+def same_description_at_once(broker, bystander):
+    """Such buffers on their way at the same time, of which any may go, or fail"""
+    for goes in ('none', 'first', 'second'):
+        with broker.connect() as one, broker.connect() as other, broker.connect() as third:
+            first = publish(one, 'first', flags=wire.PUBLISH_VOLATILE)
+            second = adopt_writable(other, 'first')
+            with manager.holding():
+                send_publish(third, [(create(third), 'third')])  # the manager is busy with this one
+                equal(answered(third, 0.1), False, 'answered')
+                send_publish(one, [(first, 'by/one')])
+                equal(answered(one, 0.1), False, 'answered')
+                send_publish(other, [(second, 'by/other')])
+                equal(answered(other, 0.1), False, 'answered')
+                if goes == 'first':
+                    one.close()
+                if goes == 'second':
+                    other.close()
+            for client, name in ((one, 'first'), (other, 'second'), (third, 'third')):
+                if name != goes:
+                    equal(statuses(client), ['OK'], 'status of the %s, where %s goes' % (name, goes))
+            equal(first in manager.buffers(), True, 'kept')
+            for record in third.list():
+                third.remove(record['name'])
+            eventually(lambda: manager.buffers() == [], what='all are removed')
+    equal(bystander.client.stats()['stored'], 0, 'stored')
+
+
+@suite.test
+def same_description_not_kept(*_):
+    """Where the manager does not keep such a description, none of its buffers is published"""
+    with small(1) as (a_manager, broker), broker.connect() as one, broker.connect() as other:
+        first = publish(one, 'first', flags=wire.PUBLISH_VOLATILE)
+        second = adopt_writable(other, 'first')
+        with a_manager.holding():
+            send_publish(one, [(first, 'by/one')])
+            equal(answered(one, 0.1), False, 'answered')
+            send_publish(other, [(second, 'by/other')])
+            equal(answered(other, 0.1), False, 'answered')
+        equal((statuses(one), statuses(other)), (['STORE_FULL'], ['STORE_FULL']), 'statuses')
+        equal(one.stats()['stored'], 0, 'stored')
+        a_manager.slots += 1
+        publish(one, 'first', flags=wire.PUBLISH_REPLACE | wire.PUBLISH_VOLATILE)
+        eventually(lambda: kept_now(other, second, 'by/other'), what='there is room again')
+        equal(a_manager.buffers(), [second], 'kept')
+        other.remove('by/other')
+        eventually(lambda: a_manager.buffers() == [], what='nothing is kept')
+
+
+@suite.test
+def same_description_survives(*_):
+    """Buffers of one description, of one user and of two, after kill -9, and after another one"""
+    with Lives() as lives:
+        lives.start()
+        with lives.connect() as client:
+            for name in ('one', 'two'):
+                make(client, b'same', name, mode=0o666)
+                client.publish(adopt_writable(client, name), name + '/adopted')
+            client.remove('two')
+        names = ['one', 'one/adopted', 'two/adopted']
+        if os.geteuid() == 0:
+            def bob():
+                with lives.connect() as client:
+                    client.publish(adopt_writable(client, 'one', owner=0), 'bob', mode=0o644)
+            in_child(bob, uid=61002, gid=61002)
+        for _ in range(2):
+            lives.kill()
+            lives.start()
+            equal(lives.log().count('dropped'), 0, 'lines of what is dropped')
+            with lives.connect() as client:
+                for name in names:
+                    equal((fetch(client, name)[1], survives(client, name)), (b'same', True), name)
+                if os.geteuid() == 0:
+                    equal(fetch(client, 'bob', owner=61002)[1], b'same', "another user's")
+                if 'one' in names:
+                    names.remove('one')  # the entry has its name
+                    client.remove('one')
+        said = len(lives.manager.texts())
+        os.kill(lives.pid, signal.SIGUSR2)
+        eventually(lambda: any('READY=1' in text for text in lives.manager.texts(said)), what='it has executed itself')
+        equal(len(lives.manager.buffers()), 2, 'kept')
+        with lives.connect() as client:
+            for name in names:
+                client.remove(name)
+            if os.geteuid() == 0:
+                client.remove('bob', owner=61002)
+            eventually(lambda: lives.manager.buffers() == [], what='all are removed')
 
 
 @suite.test
@@ -404,6 +551,30 @@ def full(*_):
 
 
 @suite.test
+def full_is_remembered(*_):
+    """Of a full store the manager hears once in a second; what is removed makes room at once"""
+    with small(3) as (a_manager, broker), broker.connect() as client:
+        kept = [publish(client, 'kept/%d' % i) for i in range(2)]
+        ids, since = create_many(client, 100), len(a_manager.texts())
+        send_publish(client, [(buffer, 'more/%d' % buffer) for buffer in ids[:1]])
+        for buffer in ids[1:]:
+            send_publish(client, [(buffer, 'more/%d' % buffer)])
+        equal([statuses(client)[0] for _ in ids], ['STORE_FULL'] * 100, 'statuses')
+        sent = sum(text.startswith('FDSTORE=1\nFDNAME=buffer') for text in a_manager.texts(since))
+        if sent > 5:
+            raise AssertionError('%d of 100 were sent to a manager that has no room' % sent)
+        client.remove('kept/0')
+        client.publish(ids[0], 'more')
+        equal(a_manager.buffers(), [kept[1], ids[0]], 'kept')
+        with refused('STORE_FULL'):
+            client.publish(ids[1], 'still/more')
+        client.publish(adopt_writable(client, 'more'), 'same/description')
+        a_manager.slots += 1
+        eventually(lambda: kept_now(client, ids[1], 'still/more'), what='it is tried again')
+        equal(broker.log().count('or set stored in sealbufd.conf to 2 or less'), 1, 'lines in the log')
+
+
+@suite.test
 def full_with_a_number(*_):
     """Where the manager says how much it keeps ($FDSTORE), a canary need not die at once: no more is ever sent"""
     with Manager(40, closes_late=True) as a_manager:
@@ -440,7 +611,10 @@ def no_store(*_):
                 publish(client, 'volatile')
                 equal(survives(client, 'volatile'), False, 'flag')
                 equal(broker.log().count('FileDescriptorStoreMax'), said, 'lines in the log')
-                equal(client.stats()['stored'], 0, 'stored')
+                stats = client.stats()
+                equal({stats[key] for key in ('stored', 'stored_limit', 'uid_stored_limit')}, {0}, 'figures')
+                with client.call(wire.ACCOUNTS, [{'flags': 0, 'from': 0}]) as message:
+                    equal([account['stored_limit'] for account in message.records], [0], 'limit in the account')
 
 
 @suite.test
@@ -468,6 +642,7 @@ def limits(*_):
                     raise AssertionError('a third one')
                 except wire.Refused as error:
                     equal((error.name, 'uid-stored=2' in error.text), ('LIMIT', True), 'error %s' % error.text)
+                    equal('say that it need not survive' in error.text, True, 'remedy in %s' % error.text)
                 publish(client, 'c', flags=wire.PUBLISH_OR_VOLATILE)
                 equal([survives(client, name) for name in 'abc'], [True, True, False], 'flags')
                 ids = create_many(client, 3)
