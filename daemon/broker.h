@@ -52,7 +52,9 @@ struct broker {
     struct ledger *ledger;                    /* what outlives this process: instance, ids and counters, too */
     struct counters *counters;
     struct restored restored;
-    bool is_trial; /* it only tries whether it could take over from a running one: nobody else must notice */
+    bool is_resting; /* for the next program: reexec.c */
+    bool takes_over; /* from a program that has executed this one */
+    bool is_trial;   /* it only tries whether it could take over from a running one: nobody else must notice */
     uint64_t started_ns;
     uint64_t looked_ns;               /* when flight.c last looked who has read */
     uint8_t in[SEALBUF_MAX_MESSAGE];  /* the message in hand */

@@ -224,17 +224,21 @@ int buffer_measure(struct buffers *buffers, struct buffer *buffer, uint64_t *siz
 int buffer_to_ledger(const struct buffer *buffer, struct ledger_buffer *record)
 {
     struct stat st;
+    uint32_t seals;
 
+    int r = memfd_get_seals(buffer->fd, &seals); /* before the size, which these may have fixed */
+    if (r < 0)
+        return r;
     if (fstat(buffer->fd, &st) < 0)
         return -errno;
     *record = (struct ledger_buffer){
         .id = buffer->id,
-        .size = buffer->charged,
+        .size = (uint64_t)st.st_size,
         .device = st.st_dev,
         .inode = st.st_ino,
         .created_ns = buffer->created_ns,
         .creator_pidfd = buffer->creator_pidfd,
-        .seals = buffer->seals,
+        .seals = seals,
         .flags = buffer->flags,
         .owner = buffer->owner,
         .creator = (uint32_t)buffer->creator,

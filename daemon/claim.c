@@ -41,7 +41,7 @@ void claim_forget_name(struct buffer *buffer, const struct name *name)
         buffer->claim->name = NULL;
 }
 
-/* What would go if it was carried out, as the ledger has it. */
+/* What would go if it was carried out, as the ledger has it; of another user's. */
 static void set_suspended(struct claim *claim, bool suspended)
 {
     struct ledger *ledger = claim->peer->broker->ledger;
@@ -49,9 +49,8 @@ static void set_suspended(struct claim *claim, bool suspended)
     struct token *token;
     struct name *name;
 
-    if (claim->is_suspended == suspended)
+    if (claim->owner == claim->peer->who.uid)
         return;
-    claim->is_suspended = suspended;
     if (claim->by_name) {
         if (claim->name)
             set(ledger, claim->name->slot);
@@ -70,8 +69,7 @@ void claims_suspend(struct peer *peer)
     struct claim *claim;
 
     LIST_FOREACH(claim, &peer->claims, of_peer)
-        if (claim->owner != peer->who.uid)
-            set_suspended(claim, true);
+        set_suspended(claim, true);
 }
 
 void claims_resume(struct peer *peer)

@@ -26,8 +26,7 @@ struct claim {
     struct name *name; /* that goes with it; NULL: all names of `owner`, or none */
     uid_t owner;
     bool by_name;
-    bool sent;         /* the reply is on its way */
-    bool is_suspended; /* in the ledger: after a restart it would not be there */
+    bool sent; /* the reply is on its way */
 };
 
 LIST_HEAD(claims, claim);

@@ -604,3 +604,10 @@ enum verdict dispatch_paused(struct paused *paused)
 {
     return serve(&paused->request);
 }
+
+bool dispatch_may_begin_again(const struct paused *paused)
+{
+    const struct request *request = &paused->request;
+
+    return !request->sent && request->header.descriptors == 0 && (handler_of(request)->list || request->replies == 0);
+}

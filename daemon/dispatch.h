@@ -36,6 +36,8 @@ enum verdict dispatch_again(struct peer *peer, const struct aside *aside);
 
 /* Goes on with a request that was paused. It is done with, unless it is the peer's again. */
 enum verdict dispatch_paused(struct paused *paused);
+/* Whether all of it can be served anew instead, as if it had just come: it has sent and changed nothing. */
+bool dispatch_may_begin_again(const struct paused *paused);
 
 /* Writes a refusal of a whole request, and returns its length. `met` where error is SEALBUF_ERR_LIMIT. */
 size_t dispatch_refusal(uint8_t *message, size_t room, uint16_t opcode, uint32_t serial, int error,

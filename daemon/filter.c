@@ -49,8 +49,8 @@ static const char *const allowed[] = {
     /* the process and its machine */
     "getegid", "geteuid", "getgid", "getpid", "getrandom", "getrlimit", "getuid", "sysinfo", "ugetrlimit", "uname",
     /* what a program begins with, see below: its threads' memory, its loop; and the end of its trial */
-    "arch_prctl", "epoll_create1", "eventfd2", "pipe2", "set_thread_area", "set_tid_address", "set_tls", "wait4",
-    "waitid"};
+    "arch_prctl", "epoll_create1", "eventfd2", "pipe2", "set_thread_area", "set_tid_address", "set_tls", "signalfd",
+    "signalfd4", "wait4", "waitid"};
 
 /* Allowed where `of` the bits of an argument are `value`. The kernel, too, looks at 32 bits of an int only. */
 struct condition {

@@ -51,9 +51,9 @@ struct handover {
 };
 
 /*
- * All that the broker is, as it is now; nothing of it is changed. It must be quiet: no peer in the middle of something
- * (peer_is_in_the_middle), no foreign descriptor. `program`: where the broker's program was found. 0, or a negative
- * errno. To handover_free in any case, which closes nothing but the memfd.
+ * All that the broker is, as it is now; nothing of it is changed. There must be no foreign descriptor; and, but for a
+ * trial, no peer in the middle of something (peer_is_in_the_middle). `program`: where the broker's program was found.
+ * 0, or a negative errno. To handover_free in any case, which closes nothing but the memfd.
  */
 int handover_save(struct broker *broker, const char *program, uint64_t stopped_ns, struct handover *handover);
 void handover_free(struct handover *handover);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "aside.h"
 #include "broker.h"
@@ -27,7 +28,7 @@ struct restoring {
     char (*names)[STORED_NAME_SIZE];
     size_t count, room;
     int memfd;                     /* of the buffer whose record comes next */
-    struct held_buffers unclaimed; /* volatile buffers; those that no name and no peer holds at the end go */
+    struct held_buffers unclaimed; /* all buffers; those that no name and no peer holds at the end go */
     struct peer *peer;             /* the last one */
     size_t peers;
 };
@@ -50,42 +51,56 @@ static int fail_to_restore(const struct restoring *restoring, const char *what, 
 /* Every descriptor of a broker is close-on-exec. One that is not there is an error of who handed it over. */
 static int own(uint32_t descriptor)
 {
-    if (fcntl((int)descriptor, F_SETFD, FD_CLOEXEC) == 0)
-        return 0;
-    int r = -errno;
-    log_line(LOG_ERR, "cannot take over: descriptor %u was not handed over: %s", descriptor, strerror(-r));
-    return r;
+    return fcntl((int)descriptor, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
+}
+
+/* Who waits for what has been lost must not wait for ever: what its connection has is released as ever. */
+static int lose_peer(const struct restoring *restoring, const char *what, int r)
+{
+    shutdown(restoring->peer->socket, SHUT_RDWR);
+    return fail_to_restore(restoring, what, strerror(-r));
 }
 
 /* ---- What is in the ledger --------------------------------------------------------------------------------------- */
 
+static int make_room(struct restoring *restoring)
+{
+    if (restoring->count < restoring->room)
+        return 0;
+    size_t room = restoring->room ? restoring->room * 2 : 1024;
+    struct inherited *grown = reallocarray(restoring->inherited, room, sizeof(*grown));
+    if (!grown)
+        return -ENOMEM;
+    restoring->inherited = grown;
+    char(*names)[STORED_NAME_SIZE] = reallocarray(restoring->names, room, sizeof(*names));
+    if (!names)
+        return -ENOMEM;
+    restoring->names = names;
+    restoring->room = room;
+    return 0;
+}
+
 static int inherit(struct restoring *restoring, const struct handover_descriptor *record, bool is_ledger)
 {
-    if (restoring->count == restoring->room) {
-        size_t room = restoring->room ? restoring->room * 2 : 1024;
-        struct inherited *grown = reallocarray(restoring->inherited, room, sizeof(*grown));
-        if (!grown)
-            return -ENOMEM;
-        restoring->inherited = grown;
-        char(*names)[STORED_NAME_SIZE] = reallocarray(restoring->names, room, sizeof(*names));
-        if (!names)
-            return -ENOMEM;
-        restoring->names = names;
-        restoring->room = room;
-    }
+    int r = own(record->descriptor);
+
+    if (r == 0)
+        r = make_room(restoring);
+    if (r < 0)
+        return fail_to_restore(restoring, is_ledger ? "the ledger" : "a buffer's descriptor", strerror(-r));
     if (is_ledger)
         snprintf(restoring->names[restoring->count], STORED_NAME_SIZE, "%s", LEDGER_NAME);
     else
         stored_name(record->id, restoring->names[restoring->count]);
     restoring->inherited[restoring->count++].fd = (int)record->descriptor;
-    return own(record->descriptor);
+    return 0;
 }
 
 static int open_ledger(struct restoring *restoring)
 {
     for (size_t i = 0; i < restoring->count; i++)
         restoring->inherited[i].name = restoring->names[i];
-    return restore(restoring->broker, restoring->inherited, restoring->count);
+    return restore_taken_over(restoring->broker, restoring->inherited, restoring->count, &restoring->unclaimed);
 }
 
 /* On trial the broker goes on meanwhile, and what its ledger told of may have gone. */
@@ -141,14 +156,15 @@ static int restore_peer_of(struct restoring *restoring, const struct handover_pe
     peer->who.pidfd_known = record->flags & HANDOVER_PIDFD_KNOWN;
     peer->who.pidfd = record->pidfd;
     peer->who.pid_namespace = record->pid_namespace;
+    snprintf(peer->who.door, sizeof(peer->who.door), "%.*s", (int)record->door.length, record->door.data);
     if (record->priority < PRIORITIES)
         event_priority_set(&peer->readable, (int)record->priority);
     account_add(&restoring->broker->quota, peer->account, RESOURCE_REQUESTS, peer->request_charged);
     flight_sent(peer, record->in_flight);
     restoring->peers++;
-    if (record->message.length == 0)
-        return 0;
-    return aside_restore(peer, (const uint8_t *)record->message.data, record->message.length);
+    if (record->message.length)
+        r = aside_restore(peer, (const uint8_t *)record->message.data, record->message.length);
+    return r < 0 ? lose_peer(restoring, "a request", r) : 0;
 }
 
 static struct buffer *find_buffer(const struct restoring *restoring, uint64_t id)
@@ -166,7 +182,7 @@ static int restore_held(struct restoring *restoring, const struct handover_held 
 
     if (!buffer)
         return 0;
-    if (!buffer->is_held)
+    if (!LIST_EMPTY(&buffer->names))
         return fail_to_restore(restoring, "that a connection holds a buffer", "the buffer has a name");
     LIST_REMOVE(buffer, held);
     LIST_INSERT_HEAD(&restoring->peer->held, buffer, held);
@@ -183,12 +199,14 @@ static int restore_reply(struct restoring *restoring, const struct handover_repl
     for (unsigned i = 0; i < count && r == 0; i++) {
         memcpy(&number, record->descriptors.data + i * sizeof(number), sizeof(number));
         r = own(number);
-        shipment_add_owned(&shipment, (int)number);
+        if (r == 0)
+            shipment_add_owned(&shipment, (int)number);
     }
     if (r == 0)
         r = peer_restore_reply(restoring->peer, (const uint8_t *)record->message.data, record->message.length,
                                &shipment);
-    return r < 0 ? fail_to_restore(restoring, "a reply", strerror(-r)) : 0;
+    shipment_cut(&shipment, 0); /* empty where it worked */
+    return r < 0 ? lose_peer(restoring, "a reply", r) : 0;
 }
 
 static int restore_claim(struct restoring *restoring, const struct handover_claim *record)
@@ -204,8 +222,6 @@ static int restore_claim(struct restoring *restoring, const struct handover_clai
         return fail_to_restore(restoring, "a claim", strerror(ENOMEM));
     claim->by_name = record->by_name;
     claim->sent = record->sent;
-    if (record->suspended)
-        claims_suspend(restoring->peer);
     return 0;
 }
 
@@ -217,9 +233,22 @@ static int restore_closing(struct restoring *restoring, const struct handover_de
     if (restoring->broker->is_trial)
         return 0;
     int r = own(record->descriptor);
+    if (r < 0)
+        return fail_to_restore(restoring, "what was to be closed", strerror(-r));
+    reaper_close_on_worker(&restoring->broker->reaper, (int)record->descriptor);
+    return 0;
+}
+
+/* Its lock is 0 where it has none: that is no descriptor of ours. */
+static int restore_listener(const struct restoring *restoring, const struct handover_listener *record)
+{
+    int r = own(record->descriptor);
+
+    if (r == 0 && record->lock)
+        r = own(record->lock);
     if (r == 0)
-        reaper_close_on_worker(&restoring->broker->reaper, (int)record->descriptor);
-    return r;
+        r = listener_take_over(restoring->broker, record);
+    return r < 0 ? fail_to_restore(restoring, "a socket to listen on", strerror(-r)) : 0;
 }
 
 static int restore_of_peer(struct restoring *restoring, enum handover_kind kind, const union handover_record *record)
@@ -237,15 +266,13 @@ static int restore_record(struct restoring *restoring, enum handover_kind kind, 
 {
     switch (kind) {
     case HANDOVER_LISTENER:
-        own(record->listener.lock);
-        own(record->listener.descriptor);
-        return listener_take_over(restoring->broker, &record->listener);
+        return restore_listener(restoring, &record->listener);
     case HANDOVER_LEDGER:
     case HANDOVER_STORED:
         return inherit(restoring, &record->descriptor, kind == HANDOVER_LEDGER);
     case HANDOVER_MEMFD:
-        restoring->memfd = (int)record->descriptor.descriptor;
-        return own(record->descriptor.descriptor);
+        restoring->memfd = own(record->descriptor.descriptor) < 0 ? -1 : (int)record->descriptor.descriptor;
+        return 0;
     case HANDOVER_BUFFER:
         return restore_volatile(restoring, &record->buffer);
     case HANDOVER_NAME:
@@ -300,11 +327,9 @@ static int restore_records(struct takeover *takeover, struct restoring *restorin
 
 static void go_on(struct restoring *restoring)
 {
-    struct buffer *buffer;
     struct peer *peer;
 
-    while ((buffer = LIST_FIRST(&restoring->unclaimed)))
-        buffer_unhold(&restoring->broker->buffers, buffer);
+    restore_let_go(restoring->broker, &restoring->unclaimed);
     LIST_FOREACH(peer, &restoring->broker->peers, link)
         peer_go_on(peer);
 }

@@ -9,6 +9,7 @@
 #include "claim.h"
 #include "handover.h"
 #include "listener.h"
+#include "paused.h"
 #include "peer.h"
 #include "sandbox.h"
 #include "sealing.h"
@@ -56,7 +57,7 @@ static void save_buffer(struct handover *handover, const struct buffer *buffer)
             save_token(handover, token);
 }
 
-/* A request that waits, or that a worker is busy for, is served as if it had just come. */
+/* A request that waits, is paused, or that a worker is busy for, is served as if it had just come. */
 static struct span unserved(const struct peer *peer)
 {
     const uint8_t *message = NULL;
@@ -69,6 +70,9 @@ static struct span unserved(const struct peer *peer)
         message = sealing_message(peer->job, &length);
     } else if (peer->storing) {
         message = storing_message(peer->storing, &length);
+    } else if (peer->paused) {
+        message = peer->paused->message;
+        length = peer->paused->request.length;
     }
     return (struct span){(const char *)message, (uint32_t)length};
 }
@@ -107,7 +111,6 @@ static void save_claim(struct handover *handover, const struct claim *claim)
         .owner = claim->owner,
         .by_name = claim->by_name,
         .sent = claim->sent,
-        .suspended = claim->is_suspended,
     };
 
     if (claim->name) {
@@ -135,6 +138,7 @@ static void save_peer(struct handover *handover, const struct peer *peer)
                      .pid_namespace = (uint32_t)peer->who.pid_namespace,
                      .pidfd = peer->who.pidfd,
                      .message = unserved(peer),
+                     .door = SPAN(peer->who.door),
                  });
     LIST_FOREACH(buffer, &peer->held, held)
         handover_add(handover, HANDOVER_HELD, &(struct handover_held){buffer->id});

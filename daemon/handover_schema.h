@@ -49,7 +49,8 @@
     F(S, U64, claimed_ns, ANY64, SEALBUF_ERR_MALFORMED)                                                                \
     F(S, U32, pid_namespace, ANY32, SEALBUF_ERR_MALFORMED)                                                             \
     F(S, U64, pidfd, ANY64, SEALBUF_ERR_MALFORMED)                                                                     \
-    F(S, TEXT, message, SEALBUF_MAX_MESSAGE, SEALBUF_ERR_MALFORMED)
+    F(S, TEXT, message, SEALBUF_MAX_MESSAGE, SEALBUF_ERR_MALFORMED)                                                    \
+    F(S, TEXT, door, HANDOVER_PATH, SEALBUF_ERR_MALFORMED)
 
 #define HANDOVER_GREETED      0x01u
 #define HANDOVER_ENDING       0x02u
@@ -73,7 +74,6 @@
     F(S, U32, owner, ANY32, SEALBUF_ERR_MALFORMED)                                                                     \
     F(S, U32, by_name, 1, SEALBUF_ERR_MALFORMED)                                                                       \
     F(S, U32, sent, 1, SEALBUF_ERR_MALFORMED)                                                                          \
-    F(S, U32, suspended, 1, SEALBUF_ERR_MALFORMED)                                                                     \
     F(S, U32, name_owner, ANY32, SEALBUF_ERR_MALFORMED)                                                                \
     F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_MALFORMED)
 

@@ -11,6 +11,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "memfd.h"
+
 static const struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "/run/systemd/journal/socket"};
 static int journal = -1;
 
@@ -32,7 +34,7 @@ bool journal_open(void)
     if (!stderr_is_the_journal())
         return false;
     if (journal < 0) /* opened once: there may be no descriptor left when there is something to say */
-        journal = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        journal = descriptor_above_stdio(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     return journal >= 0;
 }
 

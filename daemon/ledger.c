@@ -39,6 +39,7 @@ struct ledger {
     bool ids_known;
     bool detached;
     bool on_trial;
+    uint8_t read[BIGGEST_SLOT] __attribute__((aligned(8))); /* a copy: on trial others write into what is mapped */
 };
 
 static const struct schema *const schemas[] = {
@@ -403,11 +404,16 @@ static int compare_places(const void *a, const void *b)
     return (one->sequence > other->sequence) - (one->sequence < other->sequence);
 }
 
+static enum ledger_kind kind_of(const struct slot_header *header)
+{
+    return header->kind > LEDGER_KIND_LAST || header->reserved ? LEDGER_UNKNOWN : (enum ledger_kind)header->kind;
+}
+
 static void list_of_block(const struct block *block, enum ledger_kind kind, struct place *places, size_t *count)
 {
     for (unsigned i = 0; i < slots_of(block); i++) {
         uint32_t slot = block->first + (i << block->shape);
-        if (!(block->taken[i / 64] >> i % 64 & 1) || block_slot(block, slot)->kind != kind)
+        if (!(block->taken[i / 64] >> i % 64 & 1) || kind_of(block_slot(block, slot)) != kind)
             continue;
         places[*count] = (struct place){block_slot(block, slot)->sequence, slot};
         ++*count;
@@ -435,14 +441,20 @@ int ledger_list(struct ledger *ledger, enum ledger_kind kind, uint32_t **slots, 
     return 0;
 }
 
-int ledger_read(const struct ledger *ledger, enum ledger_kind kind, uint32_t slot, void *record)
+int ledger_read(struct ledger *ledger, enum ledger_kind kind, uint32_t slot, void *record)
 {
-    const struct slot_header *header = block_slot(block_of(ledger, slot), slot);
-    struct reader reader = {.at = (const uint8_t *)(header + 1), .left = header->length};
+    const struct slot_header *header = (const struct slot_header *)(const void *)ledger->read;
     const char *field;
-    int r = record_decode(schemas[kind], REFUSE_UNKNOWN, &reader, record, &field);
 
-    return r == 0 && reader.left ? SEALBUF_ERR_MALFORMED : r;
+    if (!block_copy(block_of(ledger, slot), slot, ledger->read))
+        return -ENOENT;
+    if (kind_of(header) != kind)
+        return -ENOENT;
+    if (kind == LEDGER_UNKNOWN)
+        return SEALBUF_ERR_MALFORMED;
+    struct reader reader = {.at = (const uint8_t *)(header + 1), .left = header->length};
+    int r = record_decode(schemas[kind], REFUSE_UNKNOWN, &reader, record, &field);
+    return r || reader.left ? SEALBUF_ERR_MALFORMED : 0;
 }
 
 size_t ledger_damaged(const struct ledger *ledger)

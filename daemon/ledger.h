@@ -24,7 +24,7 @@
 /* What the service manager knows it by. */
 #define LEDGER_NAME "ledger"
 
-enum ledger_kind { LEDGER_BUFFER = 1, LEDGER_NAME_RECORD, LEDGER_TOKEN };
+enum ledger_kind { LEDGER_UNKNOWN, LEDGER_BUFFER, LEDGER_NAME_RECORD, LEDGER_TOKEN };
 #define LEDGER_KIND_FIRST LEDGER_BUFFER
 #define LEDGER_KIND_LAST  LEDGER_TOKEN
 
@@ -90,13 +90,15 @@ void ledger_detach(struct ledger *ledger);
 
 /*
  * The slots with records of a kind, those that were written first coming first; to be freed by the caller. For each
- * kind, right after ledger_open. 0 or -ENOMEM.
+ * kind, and those that are unknown, right after ledger_open. 0 or -ENOMEM.
  */
 int ledger_list(struct ledger *ledger, enum ledger_kind kind, uint32_t **slots, size_t *count);
 
-/* Reads a record of that list; its strings are in the ledger, until the slot is freed. 0 or a positive SEALBUF_ERR_...
-   where it is not valid: then the slot is to be cleared. */
-int ledger_read(const struct ledger *ledger, enum ledger_kind kind, uint32_t slot, void *record);
+/*
+ * Reads a record of that list; its strings are good until the next one is read. 0; or SEALBUF_ERR_MALFORMED where it is
+ * whole and not to be understood, then the slot is to be cleared; or -ENOENT where it is not there any more: on trial.
+ */
+int ledger_read(struct ledger *ledger, enum ledger_kind kind, uint32_t slot, void *record);
 
 /* Slots that ledger_open found damaged, and freed. */
 size_t ledger_damaged(const struct ledger *ledger);

@@ -78,18 +78,29 @@ static bool is_whole(const struct slot_header *header, unsigned shape, uint32_t 
 {
     if (header->state != SLOT_USED || header->shape != (SHAPE_MARK | shape))
         return false;
-    if (header->length > (LEAST_SLOT << shape) - sizeof(*header) || header->reserved)
-        return false;
-    if (header->kind < LEDGER_KIND_FIRST || header->kind > LEDGER_KIND_LAST)
+    if (header->length > (LEAST_SLOT << shape) - sizeof(*header))
         return false;
     return header->checksum == checksum(header, slot);
 }
 
+static bool is_zero(const void *from, size_t size)
+{
+    const uint8_t *bytes = from;
+    return bytes[0] == 0 && memcmp(bytes, bytes + 1, size - 1) == 0;
+}
+
+/* Nothing is in it, and nothing is left of what was. Its header is complete, or its block was being formatted. */
+static bool is_blank(const struct slot_header *header, unsigned shape)
+{
+    return (header->state == SLOT_FREE || header->state == 0) &&
+           (header->shape == (SHAPE_MARK | shape) || header->shape == 0) && header->checksum == 0 &&
+           is_zero(&header->kind, (LEAST_SLOT << shape) - offsetof(struct slot_header, kind));
+}
+
+/* A record may have been on its way into what is free, or out of it. */
 static bool is_damaged(const struct slot_header *header, unsigned shape)
 {
-    if (header->shape != (SHAPE_MARK | shape))
-        return true;
-    return header->state != SLOT_FREE && header->state != SLOT_SUSPENDED;
+    return header->shape != (SHAPE_MARK | shape) || (header->state != SLOT_FREE && header->state != SLOT_SUSPENDED);
 }
 
 static void set_taken(struct block *block, unsigned index, bool taken)
@@ -118,12 +129,19 @@ unsigned block_scan(struct block *block, uint64_t *greatest_sequence)
             if (header->sequence > *greatest_sequence)
                 *greatest_sequence = header->sequence;
         } else {
-            damaged += is_damaged(header, block->shape);
-            if (header->state != SLOT_FREE || is_damaged(header, block->shape))
+            bool blank = is_blank(header, block->shape);
+            damaged += !blank && is_damaged(header, block->shape);
+            if (!blank || header->state == 0 || header->shape == 0)
                 make_free(header, block->shape);
         }
     }
     return damaged;
+}
+
+bool block_copy(const struct block *block, uint32_t slot, void *room)
+{
+    memcpy(room, block_slot(block, slot), LEAST_SLOT << block->shape);
+    return is_whole(room, block->shape, slot);
 }
 
 uint32_t block_take(struct block *block)

@@ -68,6 +68,9 @@ unsigned block_scan(struct block *block, uint64_t *greatest_sequence);
 uint32_t block_take(struct block *block);
 void block_free(struct block *block, uint32_t slot);
 
+/* Copies a slot's header and record; its room is that of the greatest one. False: what was copied is not whole. */
+bool block_copy(const struct block *block, uint32_t slot, void *room);
+
 struct slot_header *block_slot(const struct block *block, uint32_t slot);
 
 /* Fills in a slot that was taken. What was suspended is used again, and the other way round. */

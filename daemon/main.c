@@ -4,12 +4,14 @@
 #include <config-build.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "broker.h"
@@ -39,29 +41,38 @@
 /* Exit codes: sealbufd(8). */
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
-static void on_stop(evutil_socket_t signal_number, short what, void *argument)
+static void stop_loop(const struct broker *broker, int signal_number)
 {
-    struct broker *broker = argument;
-
-    (void)what;
     log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_STOPPING}, "%s: stopping",
-              strsignal((int)signal_number));
+              strsignal(signal_number));
     event_base_loopbreak(broker->loop);
 }
 
-static void on_reexec(evutil_socket_t signal_number, short what, void *argument)
+static void execute_anew(const struct broker *broker, int signal_number)
 {
-    const struct broker *broker = argument;
-
-    (void)what;
     if (reexec_start(broker->reexec) < 0)
-        log_line(LOG_NOTICE, "%s: the program is being executed anew already", strsignal((int)signal_number));
+        log_line(LOG_NOTICE, "%s: the program is being executed anew already", strsignal(signal_number));
 }
 
-static void on_hangup(evutil_socket_t signal_number, short what, void *argument)
+static void on_signal(evutil_socket_t fd, short what, void *argument)
 {
-    (void)signal_number, (void)what;
-    reload_configuration(argument);
+    struct broker *broker = argument;
+    struct signalfd_siginfo info;
+
+    (void)what;
+    if (read(fd, &info, sizeof(info)) != sizeof(info))
+        return;
+    switch (info.ssi_signo) {
+    case SIGHUP:
+        reload_configuration(broker);
+        break;
+    case SIGUSR2:
+        execute_anew(broker, SIGUSR2);
+        break;
+    default:
+        stop_loop(broker, (int)info.ssi_signo);
+        break;
+    }
 }
 
 /* The loop has one thread, so it needs no locks; and what may block is none of its business. */
@@ -80,8 +91,13 @@ static struct event_base *new_loop(void)
     return loop;
 }
 
-/* Of a failure that has been logged where it happened. */
+/* Of a failure that has been logged where it happened. That there is no memory, or no descriptor, start() tells. */
 #define LOGGED (-ECANCELED)
+
+static int unless_logged(int r)
+{
+    return r == 0 || r == -ENOMEM || r == -EMFILE || r == -ENFILE ? r : LOGGED;
+}
 
 /* Whoever loses the ledger loses all names, so without it nothing else need be kept. */
 static void store_ledger(struct broker *broker)
@@ -175,7 +191,7 @@ static int start(struct broker *broker, const struct config *config, struct take
     if (!broker->reexec)
         return -ENOMEM;
     int restored = takeover ? takeover_restore(takeover, broker) : take_passed(broker);
-    return restored < 0 ? LOGGED : 0;
+    return unless_logged(restored);
 }
 
 /* After a takeover, whoever waited for --ready-fd has been told, and its number means something else by now. */
@@ -197,25 +213,39 @@ static void announce(struct broker *broker, const struct config *config, struct 
     close(config->ready_fd);
 }
 
-static struct event *watch_signal(struct broker *broker, int number, event_callback_fn handler)
+/*
+ * Signals are blocked for good, and read: one that has not been handled is pending, and stays so when the program is
+ * executed anew, so that none is lost, and none is deadly.
+ */
+static int watch_signals(struct broker *broker, struct event *signals)
 {
-    struct event *event = evsignal_new(broker->loop, number, handler, broker);
+    sigset_t ours;
 
-    if (event)
-        event_add(event, NULL);
-    return event;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGTERM);
+    sigaddset(&ours, SIGINT);
+    sigaddset(&ours, SIGHUP);
+    sigaddset(&ours, SIGUSR2);
+    sigprocmask(SIG_BLOCK, &ours, NULL);
+    int fd = signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    event_assign(signals, broker->loop, fd, EV_READ | EV_PERSIST, on_signal, broker);
+    event_priority_set(signals, PRIORITY_FEW);
+    event_add(signals, NULL);
+    return 0;
 }
 
 static int run(struct broker *broker, const struct config *config, struct takeover *takeover)
 {
-    struct event *signals[] = {
-        watch_signal(broker, SIGTERM, on_stop),
-        watch_signal(broker, SIGINT, on_stop),
-        watch_signal(broker, SIGHUP, on_hangup),
-        watch_signal(broker, SIGUSR2, on_reexec),
-    };
+    struct event signals;
+
+    int r = watch_signals(broker, &signals);
+    if (r < 0) {
+        log_line(LOG_ERR, "cannot start: no descriptor to read signals from: %s", strerror(-r));
+        return r;
+    }
     notify_attach(broker->loop);
-    reexec_block_signals(false);
     broker->idle = config->idle_exit_ms ? idle_watch(broker) : NULL;
     if (takeover && takeover->header.filtered)
         sandbox_go_on();
@@ -224,12 +254,11 @@ static int run(struct broker *broker, const struct config *config, struct takeov
     announce(broker, config, takeover);
     if (takeover)
         takeover_end(takeover);
-    int r = event_base_dispatch(broker->loop) < 0 ? -EIO : 0;
+    r = event_base_dispatch(broker->loop) < 0 ? -EIO : 0;
     idle_free(broker->idle);
     status_end(broker);
-    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
-        if (signals[i])
-            event_free(signals[i]);
+    event_del(&signals);
+    close(event_get_fd(&signals));
     return r;
 }
 
@@ -311,8 +340,8 @@ static int load(struct config *config, const struct command_line *line)
 /* What was restored belongs to another process: nothing of it may be taken apart. */
 static void end_trial(const struct takeover *takeover, int r)
 {
-    if (r == 0)
-        r = takeover_report(takeover);
+    if (r == 0 && (r = takeover_report(takeover)) < 0)
+        log_line(LOG_ERR, "cannot tell the broker that the trial has worked: %s", strerror(-r));
     _exit(r < 0 ? EXIT_FAILED : EXIT_OK);
 }
 
@@ -322,10 +351,11 @@ static int serve(struct config *config, const struct command_line *line, struct 
 
     broker.config = config;
     broker.command_line = line;
+    broker.takes_over = takeover != NULL;
     broker.is_trial = takeover_is_trial(takeover);
     int r = start(&broker, config, takeover);
     if (r < 0 && r != LOGGED)
-        log_line(LOG_ERR, "cannot start: %s", strerror(-r));
+        log_line(LOG_ERR, "cannot start: %s; see memory limits and RLIMIT_NOFILE", strerror(-r));
     if (broker.is_trial)
         end_trial(takeover, r);
     if (r == 0)

@@ -15,6 +15,7 @@
 #include "clock.h"
 #include "log.h"
 #include "manager.h"
+#include "memfd.h"
 #include "message_id.h"
 #include "turn.h"
 
@@ -152,7 +153,7 @@ void notify_open(void)
 {
     if (manager_address(&state.address, &state.address_length) < 0)
         return;
-    state.socket = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    state.socket = descriptor_above_stdio(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (state.socket < 0) {
         log_line(LOG_WARNING, "cannot tell the service manager anything: %s", strerror(errno));
         return;

@@ -269,7 +269,7 @@ static bool is_busy(const struct peer *peer)
 
 static bool held_back(const struct peer *peer)
 {
-    return is_busy(peer) || peer->full || peer->ending || !STAILQ_EMPTY(&peer->outbox);
+    return is_busy(peer) || peer->full || peer->ending || peer->rests || !STAILQ_EMPTY(&peer->outbox);
 }
 
 /* Watches its socket, unless something holds it back. */
@@ -343,6 +343,7 @@ static enum verdict read_message(struct peer *peer, bool *there)
     case PACKET_OK:
         verdict = dispatch(peer, broker->in, length, &list);
         reaper_close_received(&broker->reaper, peer->who.uid, &list);
+        peer->rests |= broker->is_resting && peer->account->held[RESOURCE_FOREIGN] > 0;
         return verdict;
     case PACKET_LOST_FDS:
         return dispatch_without_descriptors(peer, broker->in, length);
@@ -408,6 +409,7 @@ static enum verdict go_on(struct peer *peer)
     if (paused) {
         verdict = dispatch_paused(paused);
         if (paused->request.done) {
+            peer->rests = peer->broker->is_resting;
             peer->paused = NULL;
             paused_drop(paused);
         }
@@ -565,6 +567,7 @@ void peer_create(struct broker *broker, int socket_taken, const char *door)
     }
     take_fd(&socket);
     peer->unread_at_most = set_send_buffer(peer->socket);
+    peer->rests = broker->is_resting;
     listen_again(peer);
     status_touch(broker->status);
     log_client(LOG_DEBUG, &peer->who, "connected");
@@ -604,8 +607,7 @@ int peer_restore_reply(struct peer *peer, const uint8_t *message, size_t length,
 void peer_go_on(struct peer *peer)
 {
     if (peer->ending) {
-        event_assign(&peer->flush, peer->broker->loop, -1, 0, on_landing, peer);
-        event_add(&peer->flush, &landing_time);
+        turn_wait(peer);
         return;
     }
     if (peer->full || outbox_first(&peer->outbox))
@@ -616,7 +618,14 @@ void peer_go_on(struct peer *peer)
 
 bool peer_is_in_the_middle(const struct peer *peer)
 {
-    return peer->paused || (peer->ending && peer->waits);
+    return peer->paused && !dispatch_may_begin_again(peer->paused);
+}
+
+void peer_wake(struct peer *peer)
+{
+    peer->rests = false;
+    if (!peer->ending)
+        listen_again(peer);
 }
 
 /* Drops the buffers that it held, until the turn is over, or all of them. True: there are none any more. */

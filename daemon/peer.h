@@ -46,6 +46,7 @@ struct peer {
     bool was_reset;            /* it has gone, and left something unread */
     bool asked_reexec;         /* and waits to be told how that went */
     bool full;                 /* it has left too much unread: nothing is read until there is room */
+    bool rests;                /* nothing is read before the broker's next program does: broker->is_resting */
     TAILQ_ENTRY(peer) flying;  /* in the broker's list, while in_flight */
     struct seal_job *job;      /* a worker is busy for it */
     struct store_job *storing; /* the service manager is */
@@ -76,8 +77,10 @@ int peer_restore_reply(struct peer *peer, const uint8_t *message, size_t length,
 /* It is all there again. */
 void peer_go_on(struct peer *peer);
 
-/* Whether something is kept of it that cannot be handed over; its turn would end that. */
+/* Whether its request has begun to do something, and cannot be handed over; its next turns end that. */
 bool peer_is_in_the_middle(const struct peer *peer);
+/* It is read from again, if it rests. */
+void peer_wake(struct peer *peer);
 
 /*
  * Ends the connection. What descriptors are still on their way to a client that does not read stays charged to it, and

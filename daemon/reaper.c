@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -137,12 +138,21 @@ struct foreign_job {
     int fd[];
 };
 
+/* The last close of a socket that lingers waits until its other side has read everything, if it likes for years. */
+static void close_without_waiting(int fd)
+{
+    static const struct linger none = {.l_onoff = 0};
+
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+    close(fd);
+}
+
 static void run_foreign(struct job *job)
 {
     struct foreign_job *foreign = (struct foreign_job *)(void *)job;
 
     for (unsigned i = 0; i < foreign->count; i++)
-        close(foreign->fd[i]);
+        close_without_waiting(foreign->fd[i]);
 }
 
 static void foreign_done(struct job *job)
@@ -160,7 +170,7 @@ static void close_foreign(struct reaper *reaper, uid_t uid, const int *fds, unsi
 
     if (!foreign) {
         for (unsigned i = 0; i < count; i++)
-            close(fds[i]);
+            close_without_waiting(fds[i]);
         return;
     }
     *foreign = (struct foreign_job){

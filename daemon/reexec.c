@@ -7,7 +7,6 @@
 #include <event2/event_struct.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,8 +27,9 @@
 #include "store.h"
 #include "trial.h"
 
-/* For how long to wait until descriptors and workers are at rest, and for a trial. */
+/* For how long to wait until descriptors and workers are at rest, then until requests are, and for a trial. */
 #define REST_NS       10000000000u
+#define FINISH_NS     5000000000u
 #define TRIAL_SECONDS 10
 #define LOOK_AGAIN_US 2000
 #define SENTENCE_SIZE 512
@@ -38,12 +38,13 @@ struct reexec {
     struct broker *broker;
     char **argv;
     char program[PATH_MAX]; /* where this one was found when it was first started; empty: nowhere */
-    enum { PHASE_NONE, PHASE_BEGIN, PHASE_TRIAL, PHASE_REST } phase;
+    enum { PHASE_NONE, PHASE_BEGIN, PHASE_TRIAL, PHASE_REST, PHASE_FINISH } phase;
     uint64_t until_ns; /* the phase must be over */
     int opened;        /* the program that is tried, and then executed */
     struct trial trial;
     struct event look, trial_ended;
     uint64_t waited_ns;
+    int level; /* of the line that it has failed */
     char failure[SENTENCE_SIZE];
 };
 
@@ -106,6 +107,20 @@ static void hold_workers(struct broker *broker, bool hold)
     store_hold(&broker->store, hold);
 }
 
+/*
+ * From now on whoever has had a long request finished is not read from until the next program does: so there is an end
+ * of them. Those who ask for little are served as ever.
+ */
+static void rest_peers(struct broker *broker, bool rest)
+{
+    struct peer *peer;
+
+    broker->is_resting = rest;
+    LIST_FOREACH(peer, &broker->peers, link)
+        if (!rest && peer->rests)
+            peer_wake(peer);
+}
+
 /* The broker goes on as it is. */
 static void fail(struct reexec *reexec, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void fail(struct reexec *reexec, const char *format, ...)
@@ -119,26 +134,21 @@ static void fail(struct reexec *reexec, const char *format, ...)
     trial_end(&reexec->trial);
     close_quietly(take_fd(&reexec->opened));
     hold_workers(reexec->broker, false);
+    rest_peers(reexec->broker, false);
     reexec->phase = PHASE_NONE;
-    log_about(LOG_ERR, &(struct log_subject){.message_id = MESSAGE_ID_REEXEC_FAILED},
+    log_about(reexec->level, &(struct log_subject){.message_id = MESSAGE_ID_REEXEC_FAILED},
               "not re-executed, this program goes on: %s", reexec->failure);
     notify_ready();
 }
 
-/* What is in the middle of something gets as many turns as that takes: it is bounded. */
-static void finish_turns(struct broker *broker)
+static bool is_in_the_middle(const struct broker *broker)
 {
-    struct peer *peer, *next;
+    const struct peer *peer;
 
-    broker->turns.over_ns = UINT64_MAX;
-    for (peer = LIST_FIRST(&broker->peers); peer; peer = next) {
-        next = LIST_NEXT(peer, link);
-        if (peer_is_in_the_middle(peer)) {
-            turn_forget(peer);
-            peer_take_turn(peer);
-        }
-    }
-    broker->turns.over_ns = 0;
+    LIST_FOREACH(peer, &broker->peers, link)
+        if (peer_is_in_the_middle(peer))
+            return true;
+    return false;
 }
 
 /*
@@ -150,16 +160,44 @@ static bool has_foreign(const struct reexec *reexec)
     return reexec->broker->quota.held[RESOURCE_FOREIGN] > 0;
 }
 
+static const struct account *next_account(struct quota *quota, const struct account *account)
+{
+    return account->uid == (uid_t)-1 ? NULL : quota_from(quota, account->uid + 1);
+}
+
+/* The uid that has the most of them. */
+static uid_t sender_of_foreign(struct reexec *reexec)
+{
+    struct quota *quota = &reexec->broker->quota;
+    const struct account *account, *found = NULL;
+
+    for (account = quota_from(quota, 0); account; account = next_account(quota, account))
+        if (!found || account->held[RESOURCE_FOREIGN] > found->held[RESOURCE_FOREIGN])
+            found = account;
+    return found ? found->uid : (uid_t)-1;
+}
+
+/* They are the broker's by now: to end who has sent them changes nothing. */
 static void fail_for_foreign(struct reexec *reexec)
 {
-    fail(
-        reexec,
-        "%llu descriptors that clients have sent and that are no memfds could not be closed; end those clients, or see "
-        "what is wrong with the file system behind them (FUSE?), and try again, or restart the broker",
-        (unsigned long long)reexec->broker->quota.held[RESOURCE_FOREIGN]);
+    fail(reexec,
+         "%llu descriptors that clients have sent, of uid %u above all, and that are no memfds, could not be closed; "
+         "see what is wrong with the file system behind them (FUSE?) and try again, or restart the broker",
+         (unsigned long long)reexec->broker->quota.held[RESOURCE_FOREIGN], (unsigned)sender_of_foreign(reexec));
 }
 
 static void on_trial_ended(evutil_socket_t fd, short what, void *argument);
+
+/* r: of execveat(2), or of what was needed before. The program has been opened, so it is no path that does not exist.
+ */
+static void fail_to_execute(struct reexec *reexec, int r)
+{
+    if (r == -ENOMEM || r == -EMFILE || r == -ENFILE || r == -EAGAIN || r == -ENOSPC)
+        fail(reexec, "cannot hand over to '%s': %s; try again when there is room", reexec->program, strerror(-r));
+    else
+        fail(reexec, "cannot execute '%s': %s; install a sealbufd there and try again", reexec->program,
+             r == -ENOENT ? "it is a script, or its interpreter is missing" : strerror(-r));
+}
 
 static void begin_trial(struct reexec *reexec)
 {
@@ -171,11 +209,12 @@ static void begin_trial(struct reexec *reexec)
         r = trial_begin(&reexec->trial, reexec->opened, reexec->argv, &handover);
     handover_free(&handover);
     if (r < 0) {
-        fail(reexec, "cannot execute '%s': %s", reexec->program, strerror(-r));
+        fail_to_execute(reexec, r);
         return;
     }
     enter(reexec, PHASE_TRIAL, TRIAL_SECONDS * 1000000000ull);
     event_assign(&reexec->trial_ended, broker->loop, reexec->trial.pidfd, EV_READ | EV_TIMEOUT, on_trial_ended, reexec);
+    event_base_update_cache_time(broker->loop); /* or its time would begin before the handover was written */
     event_add(&reexec->trial_ended, &(struct timeval){.tv_sec = TRIAL_SECONDS});
 }
 
@@ -190,6 +229,8 @@ static void on_trial_ended(evutil_socket_t fd, short what, void *argument)
         return;
     }
     if (!trial_has_worked(&reexec->trial, cause)) {
+        if (reexec->trial.was_stopped)
+            reexec->level = LOG_NOTICE;
         fail(reexec, "'%s' was tried, and %s", reexec->program, cause);
         return;
     }
@@ -197,18 +238,6 @@ static void on_trial_ended(evutil_socket_t fd, short what, void *argument)
     hold_workers(reexec->broker, true);
     enter(reexec, PHASE_REST, REST_NS);
     look_again(reexec);
-}
-
-/* What the ledger tells of as good as gone is to be found again by who takes over, and told of so by him. */
-static void show_claims(struct broker *broker, bool show)
-{
-    struct peer *peer;
-
-    LIST_FOREACH(peer, &broker->peers, link)
-        if (show)
-            claims_resume(peer);
-        else
-            claims_suspend(peer);
 }
 
 /* Does not return where it works. */
@@ -224,31 +253,47 @@ static int execute(struct reexec *reexec)
     if (r == 0)
         r = (environment = trial_environment(handover.fd, -1, NULL)) ? 0 : -ENOMEM;
     if (r == 0) {
-        reexec_block_signals(true);
         trial_pass_on(&handover, true);
-        show_claims(broker, true);
         r = trial_execute(reexec->opened, reexec->argv, environment);
-        show_claims(broker, false);
         trial_pass_on(&handover, false);
-        reexec_block_signals(false);
     }
     trial_environment_free(environment);
     handover_free(&handover);
     return r;
 }
 
-static void rest(struct reexec *reexec)
+static bool is_busy(const struct broker *broker)
+{
+    return workers_are_busy(broker->workers) || workers_are_busy(broker->reaper.workers) ||
+           store_is_busy(&broker->store);
+}
+
+/* Requests that are under way get their turns, among all others; there are no more of them than connections. */
+static void finish(struct reexec *reexec)
 {
     struct broker *broker = reexec->broker;
-    bool busy =
-        workers_are_busy(broker->workers) || workers_are_busy(broker->reaper.workers) || store_is_busy(&broker->store);
     bool over = clock_monotonic_ns() > reexec->until_ns;
 
-    if (!busy)
-        finish_turns(broker);
+    if (!is_busy(broker) && !has_foreign(reexec) && !is_in_the_middle(broker)) {
+        fail_to_execute(reexec, execute(reexec));
+    } else if (over && has_foreign(reexec)) {
+        fail_for_foreign(reexec);
+    } else if (over) {
+        fail(reexec, "requests of clients took more than %u seconds; try again", (unsigned)(FINISH_NS / 1000000000u));
+    } else {
+        look_again(reexec);
+    }
+}
+
+static void rest(struct reexec *reexec)
+{
+    bool busy = is_busy(reexec->broker);
+    bool over = clock_monotonic_ns() > reexec->until_ns;
+
     if (!busy && !has_foreign(reexec)) {
-        int r = execute(reexec);
-        fail(reexec, "cannot execute '%s': %s", reexec->program, strerror(-r));
+        rest_peers(reexec->broker, true);
+        enter(reexec, PHASE_FINISH, FINISH_NS);
+        finish(reexec);
     } else if (over && busy) {
         fail(reexec,
              "a worker was busy for 10 seconds, adding a seal, freeing a big buffer, or waiting for the service "
@@ -262,7 +307,6 @@ static void rest(struct reexec *reexec)
 
 static void begin(struct reexec *reexec)
 {
-    finish_turns(reexec->broker);
     if (!has_foreign(reexec))
         begin_trial(reexec);
     else if (clock_monotonic_ns() > reexec->until_ns)
@@ -280,6 +324,8 @@ static void on_look(evutil_socket_t fd, short what, void *argument)
         begin(reexec);
     else if (reexec->phase == PHASE_REST)
         rest(reexec);
+    else if (reexec->phase == PHASE_FINISH)
+        finish(reexec);
 }
 
 int reexec_start(struct reexec *reexec)
@@ -288,11 +334,13 @@ int reexec_start(struct reexec *reexec)
         return -EALREADY;
     log_line(LOG_INFO, "re-executing '%s'", reexec->program);
     reexec->failure[0] = '\0';
+    reexec->level = LOG_ERR;
     notify_reloading();
     enter(reexec, PHASE_BEGIN, REST_NS);
     reexec->opened = open_program(reexec);
     if (reexec->opened < 0)
-        fail(reexec, "cannot open the broker's program '%s': %s", reexec->program, strerror(errno));
+        fail(reexec, "cannot open the broker's program '%s': %s; install a sealbufd there and try again",
+             reexec->program, strerror(errno));
     else
         look_again(reexec); /* whoever asks is in the middle of a turn */
     return 0;
@@ -326,18 +374,6 @@ void reexec_done(struct reexec *reexec, const struct takeover *takeover)
               (unsigned long long)broker->quota.held[RESOURCE_CONNECTIONS],
               (unsigned long long)broker->quota.held[RESOURCE_BUFFERS],
               (unsigned long long)(reexec->waited_ns / 1000000), (unsigned long long)(reexec->waited_ns / 1000 % 1000));
-}
-
-void reexec_block_signals(bool block)
-{
-    sigset_t ours;
-
-    sigemptyset(&ours);
-    sigaddset(&ours, SIGTERM);
-    sigaddset(&ours, SIGINT);
-    sigaddset(&ours, SIGHUP);
-    sigaddset(&ours, SIGUSR2);
-    sigprocmask(block ? SIG_BLOCK : SIG_UNBLOCK, &ours, NULL);
 }
 
 struct reexec *reexec_new(struct broker *broker, char **argv, const struct takeover *takeover)

@@ -36,7 +36,4 @@ const char *reexec_failure(const struct reexec *reexec);
 void reexec_done(struct reexec *reexec, const struct takeover *takeover);
 uint64_t reexec_waited_ns(const struct reexec *reexec);
 
-/* What must not end a program that does not yet know what to do then: from before it is executed until it does. */
-void reexec_block_signals(bool block);
-
 #endif

@@ -23,9 +23,6 @@
 /* So far an id is from all that were seen where nobody knows which was the last one. */
 #define FAR ((uint64_t)1 << 40)
 
-/* What the service manager calls what was stored without a name. */
-#define UNNAMED "stored"
-
 /* That is not worth a line. */
 static const char token_has_expired[] = "it has expired";
 
@@ -37,8 +34,10 @@ struct kept {
 
 struct restoring {
     struct broker *broker;
-    struct held_buffers held; /* all of them, until their names are there */
-    struct kept *kept;        /* in order of id */
+    struct held_buffers *held; /* all of them, until their names are there */
+    bool takes_over;
+    int error;         /* that a program which takes over must not go on with */
+    struct kept *kept; /* in order of id */
     size_t kept_count;
     uint64_t greatest_id;
     size_t lines;
@@ -64,9 +63,15 @@ static bool read_stored_name(const char *name, uint64_t *id)
 
 bool restore_is_kept_name(const char *name)
 {
-    uint64_t id;
+    static const char buffer[] = "buffer-";
 
-    return strcmp(name, LEDGER_NAME) == 0 || strcmp(name, UNNAMED) == 0 || read_stored_name(name, &id);
+    return strcmp(name, LEDGER_NAME) == 0 || strcmp(name, STORE_NAME_CANARY) == 0 ||
+           strncmp(name, buffer, sizeof(buffer) - 1) == 0;
+}
+
+bool restore_is_unnamed(const char *name)
+{
+    return strcmp(name, "stored") == 0;
 }
 
 static const struct log_subject not_restored = {.message_id = MESSAGE_ID_NOT_RESTORED};
@@ -93,12 +98,17 @@ static void forget_stored(struct broker *broker, const char *name)
         store_drop(&broker->store, name);
 }
 
-static void forget_buffer(struct broker *broker, uint64_t id)
+/* Who takes over has clients that wait: nothing waits for the manager then. */
+static void forget_buffer(const struct restoring *restoring, uint64_t id)
 {
+    struct broker *broker = restoring->broker;
     char name[STORED_NAME_SIZE];
 
     stored_name(id, name);
-    forget_stored(broker, name);
+    if (!restoring->takes_over)
+        forget_stored(broker, name);
+    else if (!broker->is_trial)
+        store_remove_again(&broker->store, id);
 }
 
 /* As in ADOPT, the seals are asked for before the size; and what has none is asked nothing else. */
@@ -176,7 +186,8 @@ const char *restore_name(struct broker *broker, const struct ledger_name *record
         registry_unbind(&broker->registry, name);
     if (!buffer)
         return "its buffer is missing";
-    if (buffer->name_count >= NAMES_OF_BUFFER)
+    /* On trial the broker goes on: what has gone from the ledger, and what has come, may both be there. */
+    if (buffer->name_count >= NAMES_OF_BUFFER && !broker->is_trial)
         return "its buffer has too many names";
     if (registry_restore(&broker->registry, record, buffer, &name))
         return "there is no memory for it";
@@ -198,7 +209,7 @@ const char *restore_token(struct broker *broker, const struct ledger_token *reco
         return "its buffer is missing";
     if (record->deadline_ns && record->deadline_ns <= clock_monotonic_ns())
         return token_has_expired;
-    if (buffer->token_count >= TOKENS_OF_BUFFER)
+    if (buffer->token_count >= TOKENS_OF_BUFFER && !broker->is_trial)
         return "its buffer has too many tokens";
     if (token_restore(&broker->tokens, record, buffer, &token))
         return "there is no memory for it";
@@ -236,11 +247,36 @@ static const char *take_back(struct restoring *restoring, const struct ledger_bu
     for (struct kept *kept = find_kept(restoring, record->id); kept < end && kept->id == record->id; kept++) {
         if (kept->fd < 0)
             continue;
-        why = restore_buffer(restoring->broker, record, slot, &kept->fd, &restoring->held, NULL);
+        why = restore_buffer(restoring->broker, record, slot, &kept->fd, restoring->held, NULL);
         if (!why)
             return NULL;
     }
     return why;
+}
+
+static const char unknown_record[] = "its record is of a newer version of sealbufd";
+
+/* False: it is dropped, as it cannot be understood; or it has gone meanwhile, on trial. */
+static bool read_record(struct restoring *restoring, enum ledger_kind kind, uint32_t slot, void *record,
+                        const char *what)
+{
+    struct ledger *ledger = restoring->broker->ledger;
+    int r = ledger_read(ledger, kind, slot, record);
+
+    if (r > 0) {
+        note_drop(restoring, what, "?", unknown_record);
+        if (restoring->broker->is_trial)
+            restoring->error = -EPROTO;
+    }
+    if (r)
+        ledger_clear(ledger, &slot);
+    return r == 0;
+}
+
+/* On trial it is an error: what this program drops, the one that runs still has. */
+static void drop_unknown_at(struct restoring *restoring, uint32_t slot)
+{
+    read_record(restoring, LEDGER_UNKNOWN, slot, NULL, "a record");
 }
 
 static void restore_buffer_at(struct restoring *restoring, uint32_t slot)
@@ -248,11 +284,8 @@ static void restore_buffer_at(struct restoring *restoring, uint32_t slot)
     struct broker *broker = restoring->broker;
     struct ledger_buffer record = {0};
 
-    if (ledger_read(broker->ledger, LEDGER_BUFFER, slot, &record)) {
-        note_drop(restoring, "a buffer", "?", "its record is damaged, or of a newer version of sealbufd");
-        ledger_clear(broker->ledger, &slot);
+    if (!read_record(restoring, LEDGER_BUFFER, slot, &record, "a buffer"))
         return;
-    }
     if (record.id > restoring->greatest_id)
         restoring->greatest_id = record.id;
     const char *why = take_back(restoring, &record, slot);
@@ -269,13 +302,12 @@ static void restore_name_at(struct restoring *restoring, uint32_t slot)
 {
     struct broker *broker = restoring->broker;
     struct ledger_name record = {0};
-    char text[SEALBUF_MAX_NAME + 1] = "?";
-    const char *why = "its record is damaged, or of a newer version of sealbufd";
+    char text[SEALBUF_MAX_NAME + 1];
 
-    if (ledger_read(broker->ledger, LEDGER_NAME_RECORD, slot, &record) == 0) {
-        snprintf(text, sizeof(text), "%.*s", (int)record.text.length, record.text.data);
-        why = restore_name(broker, &record, slot);
-    }
+    if (!read_record(restoring, LEDGER_NAME_RECORD, slot, &record, "a name"))
+        return;
+    snprintf(text, sizeof(text), "%.*s", (int)record.text.length, record.text.data);
+    const char *why = restore_name(broker, &record, slot);
     if (!why)
         return;
     note_drop(restoring, "the name", text, why);
@@ -287,13 +319,12 @@ static void restore_token_at(struct restoring *restoring, uint32_t slot)
 {
     struct broker *broker = restoring->broker;
     struct ledger_token record = {0};
-    char buffer[STORED_NAME_SIZE] = "?";
-    const char *why = "its record is damaged, or of a newer version of sealbufd";
+    char buffer[STORED_NAME_SIZE];
 
-    if (ledger_read(broker->ledger, LEDGER_TOKEN, slot, &record) == 0) {
-        stored_name(record.buffer, buffer);
-        why = restore_token(broker, &record, slot);
-    }
+    if (!read_record(restoring, LEDGER_TOKEN, slot, &record, "a token"))
+        return;
+    stored_name(record.buffer, buffer);
+    const char *why = restore_token(broker, &record, slot);
     if (!why)
         return;
     if (why != token_has_expired)
@@ -320,11 +351,11 @@ static void let_go(struct restoring *restoring)
     struct buffers *buffers = &restoring->broker->buffers;
     struct buffer *buffer;
 
-    while ((buffer = LIST_FIRST(&restoring->held))) {
-        if (LIST_EMPTY(&buffer->names)) {
+    while ((buffer = LIST_FIRST(restoring->held))) {
+        if (buffer->slot && LIST_EMPTY(&buffer->names)) {
             note_buffer_drop(restoring, buffer->id, "it has no name");
             if (!buffer->is_stored)
-                forget_buffer(restoring->broker, buffer->id);
+                forget_buffer(restoring, buffer->id);
             restoring->broker->restored.buffers--;
         }
         buffer_unhold(buffers, buffer);
@@ -345,7 +376,7 @@ static void close_rest(struct restoring *restoring)
             note_buffer_drop(restoring, kept->id, "it is there more than once");
         } else {
             note_buffer_drop(restoring, kept->id, "no whole record tells of it");
-            forget_buffer(broker, kept->id);
+            forget_buffer(restoring, kept->id);
         }
     }
 }
@@ -387,31 +418,47 @@ static void prefer_newer(struct restoring *restoring, struct ledger *found)
     }
 }
 
-static void open_ledgers(struct restoring *restoring, struct inherited *inherited, size_t count)
+/* NULL, and *cause says why. */
+static struct ledger *open_one(const struct broker *broker, int *fd, const char **cause)
+{
+    struct ledger *ledger = NULL;
+    struct stat st;
+
+    *cause = "it is no memfd";
+    if (fstat(*fd, &st) < 0 || !memfd_devices_contain(&broker->devices, st.st_dev))
+        return NULL;
+    ledger_open(fd, broker->is_trial ? LEDGER_ON_TRIAL : LEDGER_FOR_GOOD, &ledger, cause);
+    return ledger;
+}
+
+static int open_ledgers(struct restoring *restoring, struct inherited *inherited, size_t count)
 {
     struct broker *broker = restoring->broker;
     size_t seen = 0;
 
     for (size_t i = 0; i < count; i++) {
-        struct ledger *found;
         const char *cause;
-        struct stat st;
-        int *fd = &inherited[i].fd;
 
         if (strcmp(inherited[i].name, LEDGER_NAME) != 0)
             continue;
         seen++;
-        if (fstat(*fd, &st) < 0 || !memfd_devices_contain(&broker->devices, st.st_dev))
-            note_drop(restoring, "the", LEDGER_NAME, "it is no memfd");
-        else if (ledger_open(fd, broker->is_trial ? LEDGER_ON_TRIAL : LEDGER_FOR_GOOD, &found, &cause) < 0)
-            note_drop(restoring, "the", LEDGER_NAME, cause);
-        else
+        struct ledger *found = open_one(broker, &inherited[i].fd, &cause);
+        if (found)
             prefer_newer(restoring, found);
-        close_quietly(take_fd(fd));
+        else if (restoring->takes_over)
+            log_line(LOG_ERR, "cannot take over: the ledger cannot be opened: %s", cause);
+        else
+            note_drop(restoring, "the", LEDGER_NAME, cause);
+        close_quietly(take_fd(&inherited[i].fd));
     }
+    if (restoring->takes_over && !seen)
+        log_line(LOG_ERR, "cannot take over: the ledger was not handed over");
     broker->restored.ledger_is_stored = seen == 1 && broker->ledger;
+    if (restoring->takes_over)
+        return broker->ledger ? 0 : -EPROTO; /* where it is stored, it stays there for a program that can open it */
     if (seen && !broker->restored.ledger_is_stored)
         forget_stored(broker, LEDGER_NAME);
+    return 0;
 }
 
 static int start_ledger(struct restoring *restoring)
@@ -450,7 +497,7 @@ static void report(const struct restoring *restoring)
     if (restoring->lines > LINES_AT_MOST)
         log_about(LOG_WARNING, &not_restored, "%zu more of an earlier broker are dropped",
                   restoring->lines - LINES_AT_MOST);
-    if (restored->buffers)
+    if (restored->buffers && !restoring->broker->takes_over)
         log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_RESTORED},
                   "restored %zu buffers, %zu names and %zu tokens", restored->buffers, restored->names,
                   restored->tokens);
@@ -459,8 +506,10 @@ static void report(const struct restoring *restoring)
 static int restore_records(struct restoring *restoring)
 {
     struct broker *broker = restoring->broker;
-    int r = restore_all(restoring, LEDGER_BUFFER, restore_buffer_at);
+    int r = restore_all(restoring, LEDGER_UNKNOWN, drop_unknown_at);
 
+    if (r == 0)
+        r = restore_all(restoring, LEDGER_BUFFER, restore_buffer_at);
     if (r == 0)
         r = restore_all(restoring, LEDGER_NAME_RECORD, restore_name_at);
     if (r == 0)
@@ -469,7 +518,12 @@ static int restore_records(struct restoring *restoring)
         log_line(LOG_ERR, "no memory to restore what an earlier broker has left");
         return r;
     }
-    let_go(restoring);
+    if (restoring->error < 0) {
+        log_line(LOG_ERR, "cannot take over: the ledger has records that only a newer version of sealbufd knows");
+        return restoring->error;
+    }
+    if (!restoring->takes_over)
+        let_go(restoring);
     close_rest(restoring);
     skip_ids(restoring);
     broker->restored.names = broker->quota.held[RESOURCE_NAMES];
@@ -478,18 +532,38 @@ static int restore_records(struct restoring *restoring)
     return 0;
 }
 
+static int restore_inherited(struct restoring *restoring, struct inherited *inherited, size_t count)
+{
+    restoring->kept = calloc(count + 1, sizeof(*restoring->kept));
+    if (!restoring->kept)
+        return -ENOMEM;
+    int r = open_ledgers(restoring, inherited, count);
+    if (r == 0) {
+        sort_out(restoring, inherited, count);
+        r = start_ledger(restoring);
+    }
+    if (r == 0)
+        r = restore_records(restoring);
+    free(restoring->kept);
+    return r;
+}
+
 int restore(struct broker *broker, struct inherited *inherited, size_t count)
 {
-    struct restoring restoring = {.broker = broker, .kept = calloc(count + 1, sizeof(struct kept))};
+    struct held_buffers held = LIST_HEAD_INITIALIZER(held);
+    struct restoring restoring = {.broker = broker, .held = &held};
 
-    LIST_INIT(&restoring.held);
-    if (!restoring.kept)
-        return -ENOMEM;
-    open_ledgers(&restoring, inherited, count);
-    sort_out(&restoring, inherited, count);
-    int r = start_ledger(&restoring);
-    if (r == 0)
-        r = restore_records(&restoring);
-    free(restoring.kept);
-    return r;
+    return restore_inherited(&restoring, inherited, count);
+}
+
+int restore_taken_over(struct broker *broker, struct inherited *inherited, size_t count, struct held_buffers *holder)
+{
+    struct restoring restoring = {.broker = broker, .held = holder, .takes_over = true};
+
+    return restore_inherited(&restoring, inherited, count);
+}
+
+void restore_let_go(struct broker *broker, struct held_buffers *holder)
+{
+    let_go(&(struct restoring){.broker = broker, .held = holder, .takes_over = true});
 }

@@ -20,8 +20,10 @@ struct broker;
 #define STORED_NAME_SIZE 24
 void stored_name(uint64_t id, char name[STORED_NAME_SIZE]);
 
-/* Whether a descriptor of this name can only come from an earlier broker. */
+/* Whether a broker may have something stored by this name. */
 bool restore_is_kept_name(const char *name);
+/* Whether it is what the service manager calls that which was stored without any. */
+bool restore_is_unnamed(const char *name);
 
 struct inherited {
     const char *name; /* only for the duration of the call */
@@ -44,6 +46,14 @@ struct restored {
  * What must be there before: quota, buffers, registry, tokens, reaper, devices.
  */
 int restore(struct broker *broker, struct inherited *inherited, size_t count);
+
+/*
+ * The same for a program that takes over, or tries to (handover.h). There must be a ledger that can be opened, and on
+ * trial none of its records may be of a kind that this program does not know: or it would lose what the one before
+ * still has. All buffers are held by `holder`, as their names may be elsewhere: to be let go of once all are there.
+ */
+int restore_taken_over(struct broker *broker, struct inherited *inherited, size_t count, struct held_buffers *holder);
+void restore_let_go(struct broker *broker, struct held_buffers *holder);
 
 /*
  * Single records, as restore() takes them; for the handover. NULL where it is restored; else why it is not, for a line.

@@ -42,7 +42,9 @@ int serve_reexec(struct request *request)
     const struct reexec *reexec = request->broker->reexec;
 
     if (!peer_is_administrator(peer))
-        return refuse(request, SEALBUF_ERR_DENIED, "only administrators may have the broker executed anew");
+        return refuse_with_remedy(request, SEALBUF_ERR_DENIED,
+                                  "only administrators may have the broker executed anew; run it as root or as a "
+                                  "member of admin-group (sealbufd.conf(5))");
     if (!peer->asked_reexec)
         return begin(request);
     if (reexec_is_under_way(reexec))

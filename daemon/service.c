@@ -10,6 +10,7 @@
 
 #include "cleanup.h"
 #include "log.h"
+#include "memfd.h"
 #include "restore.h"
 
 #if HAVE_SYSTEMD
@@ -61,15 +62,24 @@ static int socket_option(int socket, int option)
     return getsockopt(socket, SOL_SOCKET, option, &value, &length) < 0 ? -1 : value;
 }
 
-/* Under these names a broker has something kept. A connection is no exception: it is what Accept=yes passes. */
+/* A connection is no exception: it is what Accept=yes passes. */
 bool service_is_socket(const struct passed *passed)
 {
-    return passed->fd >= 0 && socket_option(passed->fd, SO_TYPE) >= 0 && !restore_is_kept_name(passed->name);
+    uint32_t seals;
+
+    if (passed->fd < 0)
+        return false;
+    if (socket_option(passed->fd, SO_TYPE) >= 0)
+        return true;
+    return memfd_get_seals(passed->fd, &seals) < 0 && !restore_is_kept_name(passed->name) &&
+           !restore_is_unnamed(passed->name);
 }
 
 /* What is wrong with it, and the setting of the unit to change; NULL where nothing is. */
 static const char *fault_of(int socket)
 {
+    if (socket_option(socket, SO_TYPE) < 0)
+        return "is no socket; write ListenSequentialPacket= for what gives it";
     if (socket_option(socket, SO_DOMAIN) != AF_UNIX)
         return "is no Unix socket, and nobody's uid is known over it; give ListenSequentialPacket= a path";
     switch (socket_option(socket, SO_TYPE)) {
@@ -89,6 +99,13 @@ int service_check_socket(const struct passed *passed)
 {
     const char *fault = fault_of(passed->fd);
 
+    if (restore_is_kept_name(passed->name)) {
+        log_line(LOG_ERR,
+                 "socket '%s' from the service manager: the name is reserved for what it keeps; write another "
+                 "FileDescriptorName= in its socket unit",
+                 passed->name);
+        return -EINVAL;
+    }
     if (fault) {
         log_line(LOG_ERR, "descriptor %d from the service manager, named '%s', %s in its socket unit", passed->fd,
                  passed->name, fault);

@@ -204,6 +204,11 @@ int trial_begin(struct trial *trial, int program, char **argv, const struct hand
     return r;
 }
 
+static bool is_stop(int signal_number)
+{
+    return signal_number == SIGTERM || signal_number == SIGINT;
+}
+
 bool trial_has_worked(struct trial *trial, char cause[TRIAL_CAUSE])
 {
     uint64_t nonce = 0;
@@ -213,13 +218,17 @@ bool trial_has_worked(struct trial *trial, char cause[TRIAL_CAUSE])
     trial->pid = -1;
     if (ended < 0)
         snprintf(cause, TRIAL_CAUSE, "nobody knows how it ended: %s", strerror(errno));
+    else if (WIFSIGNALED(status) && (trial->was_stopped = is_stop(WTERMSIG(status))))
+        snprintf(cause, TRIAL_CAUSE, "was ended by signal %d (%s), as is done to all processes of a service that stops",
+                 WTERMSIG(status), strsignal(WTERMSIG(status)));
     else if (WIFSIGNALED(status))
         snprintf(cause, TRIAL_CAUSE, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
     else if (WEXITSTATUS(status) == NOT_EXECUTED &&
              pread(trial->report, &error, sizeof(error), ERROR_AT) == sizeof(error))
         snprintf(cause, TRIAL_CAUSE, "the kernel cannot execute it: %s", strerror(-error));
     else if (WEXITSTATUS(status) != 0)
-        snprintf(cause, TRIAL_CAUSE, "exited with status %d; its log says why", WEXITSTATUS(status));
+        snprintf(cause, TRIAL_CAUSE, "exited with status %d; the broker's log, before this line, says why",
+                 WEXITSTATUS(status));
     else if (pread(trial->report, &nonce, sizeof(nonce), 0) != sizeof(nonce) || nonce != trial->nonce)
         snprintf(cause, TRIAL_CAUSE, "exited without having taken over anything; is it a sealbufd?");
     else

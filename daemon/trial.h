@@ -18,7 +18,8 @@ struct trial {
     pid_t pid;
     int pidfd; /* readable once it has ended */
     int report;
-    uint64_t nonce; /* what it is to report */
+    uint64_t nonce;   /* what it is to report */
+    bool was_stopped; /* from outside, as the broker is about to be */
 };
 
 void trial_init(struct trial *trial);

@@ -31,6 +31,8 @@ static int reexec(const struct options *options)
     if (r)
         return r;
     r = sealbuf_reexec(client);
+    if (r == -SEALBUF_ERR_DISCONNECTED)
+        return report_broker(client, r, "cannot tell whether the program was executed anew");
     if (r < 0)
         return report_broker(client, r, "the broker's program is not executed anew");
     r = sealbuf_stats(client, &stats);

@@ -552,6 +552,107 @@ def records_of_newer_versions():
         close_all(entries)
 
 
+def place_of(content, text):
+    """Of the one record with this text that is in use."""
+    place, = [place for place, length in slots_of(content) if text in content[place:place + length]]
+    return place
+
+
+def set_field(offset, layout, value):
+    """Of the fixed part, which is behind the two lengths."""
+    def change(record):
+        struct.pack_into(layout, record, 8 + offset, value)
+        return record
+    return change
+
+
+# Where fields of a buffer's record are: ledger_schema.h.
+BUFFER_SIZE, BUFFER_SEALS, BUFFER_STORED = 8, 48, 64
+
+
+@test
+def forged_records():
+    """A record that tells of more seals or of another size than its memfd has costs that buffer
+
+    And one without a name is removed from the store, whatever the record says of that."""
+    with furnished() as (lives, before, _):
+        entries = entries_of(lives)
+        content = bytes_of(ledger_of(entries))
+        number = before[os.getuid(), 'sealed']['id']
+        size = before[os.getuid(), 'sealed']['size']
+        place, = [place for place, _ in slots_of(content) if content[place + 10] == 1 and
+                  struct.unpack_from('<QQ', content, place + 40) == (number, size)]
+        seals, = struct.unpack_from('<I', content, place + 40 + BUFFER_SEALS)
+        equal(seals & wire.IMMUTABLE, wire.IMMUTABLE, 'seals in the record')
+        for offset, layout, value, why in ((BUFFER_SEALS, '<I', seals | 16, 'lacks seals'),
+                                           (BUFFER_SIZE, '<Q', size + 1, 'smaller than'),
+                                           (BUFFER_SIZE, '<Q', size - 1, 'bigger than')):
+            fd = memfd(with_record(content, place, set_field(offset, layout, value)))
+            missing, log = revive(lives, with_ledger(entries, fd), before)
+            equal(missing, {(os.getuid(), 'sealed')}, 'what is missing')
+            equal(why in log, True, 'a line %r: %s' % (why, log))
+            os.close(fd)
+        without = with_record(content, place, set_field(BUFFER_STORED, '<I', 0))
+        offset = [at for at, length in slots_of(content) if content[at + 10] == 2 and
+                  content[at:at + length].rstrip(b'\0').endswith(b'sealed')]
+        equal(len(offset), 1, 'records of the name')
+        fd = memfd(without[:offset[0]] + bytes(4) + without[offset[0] + 4:])
+        missing, log = revive(lives, with_ledger(entries, fd), before)
+        equal(missing, {(os.getuid(), 'sealed')}, 'what is missing')
+        equal('it has no name' in log, True, 'a line about it: ' + log)
+        os.close(fd)
+        close_all(entries)
+
+
+@test
+def two_records_of_a_name():
+    """Of two records of one name, of a broker that was killed between the two, the later one counts"""
+    with Lives() as lives:
+        lives.start()
+        with lives.connect() as client:
+            ids = [put(client, 'twice')['id'], put(client, 'other')['id']]
+        lives.kill()
+        entries = entries_of(lives)
+        content = bytes_of(ledger_of(entries))
+        place = place_of(content, b'twice')
+        length = 32 + struct.unpack_from('<I', content, place + 12)[0]
+        free = place_of(content, b'other')
+        for sequence, number in ((1 << 40, ids[1]), (0, ids[0])):
+            copied = bytearray(content[:free] + content[place:place + length] + content[free + length:])
+            struct.pack_into('<Q', copied, free + 16, sequence)
+            fd = memfd(with_record(bytes(copied), free, set_field(0, '<Q', ids[1])))
+            copies = [(name, os.dup(fd) if name == 'ledger' else os.dup(kept)) for name, kept in entries]
+            lives.manager.fill(copies)
+            close_all(copies)
+            os.close(fd)
+            lives.start()
+            with lives.connect() as client:
+                equal([(r['name'], r['id']) for r in client.list()], [('twice', number)], 'names')
+                equal(client.stats()['uid_names'], 1, 'names that are charged')
+            lives.stop()
+        close_all(entries)
+
+
+@test
+def unknown_last_id():
+    """Where no copy of the last id is whole, ids go on far beyond all that are there"""
+    with furnished() as (lives, before, _):
+        entries = entries_of(lives)
+        content = bytes_of(ledger_of(entries))
+        fd = memfd(content[:LAST_ID[0]] + b'\x55' * (LAST_ID[1] - LAST_ID[0]) + content[LAST_ID[1]:])
+        copies = [(name, os.dup(fd) if name == 'ledger' else os.dup(kept)) for name, kept in entries]
+        lives.manager.fill(copies)
+        lives.start()
+        with lives.connect() as client:
+            equal(make(client, b'new')['id'] > 1 << 40, True, 'the next id is far')
+            equal(state(client), before, 'names')
+        equal('the last id in the ledger is damaged' in lives.log(), True, 'a line about it')
+        lives.stop()
+        os.close(fd)
+        close_all(copies)
+        close_all(entries)
+
+
 @test
 def no_ledger():
     """Without its ledger, or with garbage for it, everything is dropped, and the ids do not start again"""
@@ -653,13 +754,13 @@ def open_tmpfs(content):
 
 @test
 def strangers():
-    """What a broker does not keep is closed and removed: unknown names, no names, sockets, more than a log can bear"""
+    """What a broker does not keep is closed and removed: unknown names, no names, pipes, more than a log can bear"""
     with furnished() as (lives, before, _):
         entries = entries_of(lives)
         ends = os.pipe()
         names = ['stored', 'unknown', 'buffer-', 'buffer-0000000000000000', 'buffer-00000000000000FF', 'buffer-1',
                  'Ledger', 'x' * 200, 'buffer-fffffffffffffff0']
-        added = [(name, memfd(name.encode())) for name in names] + [('pipe', ends[0]), ('stored', ends[1])]
+        added = [(name, memfd(name.encode())) for name in names] + [('buffer-0', ends[0]), ('stored', ends[1])]
         missing, log = revive(lives, entries + added, before)
         equal(missing, set(), 'what is missing')
         for name in names:
@@ -717,6 +818,28 @@ def no_memory_for_the_ledger():
         lives.start()
         with lives.connect() as client:
             equal(state(client), before, 'names')
+        lives.stop()
+
+
+@test
+def no_memory_for_a_name():
+    """Where the ledger has room for a buffer and none for its name, nothing of the buffer stays in there"""
+    with Lives() as lives:
+        lives.start()
+        with lives.connect() as client:
+            subprocess.run(['prlimit', '--pid', str(lives.pid), '--fsize=%d' % (HEAD + 2 * BLOCK)], check=True)
+            put(client, 'x' * 250)
+            made = make(client, content_of('full'))
+            with refused('MEMORY'):
+                for i in range(1000):
+                    number = make(client, b'y')['id'] if i % 200 == 0 else number
+                    client.publish(number, '%03d' % i + 'x' * 250)
+            with refused('MEMORY'):
+                client.publish(made['id'], 'y' * 250)
+            lives.kill()
+        lives.start()
+        equal('it has no name' in lives.log(), False, 'a buffer without a name was found: ' + lives.log())
+        check_kept(lives)
         lives.stop()
 
 

@@ -8,8 +8,10 @@ import contextlib
 import fcntl
 import os
 import resource
+import select
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import threading
@@ -303,6 +305,57 @@ def many(broker, bystander):
     eventually(lambda: bystander.accounts() == before, what='all of them have gone')
 
 
+def fill_with_names(client, count):
+    """count names of few buffers."""
+    for first in range(0, count, 250):
+        buffer = client.create(0)
+        os.close(buffer['fd'])
+        records = [{'id': buffer['id'], 'name': 'n%d' % (first + i), 'mode': 0o600} for i in range(250)]
+        with client.call(wire.PUBLISH, records) as reply:
+            equal({record['status'] for record in reply.records}, {0}, 'statuses')
+
+
+@suite.test
+def long_requests(*_):
+    """600 LISTs that are under way hold up neither the re-exec nor anybody else, and each is answered once"""
+    need_root()
+    request = [{'owner': wire.SELF, 'flags': wire.LIST_ALL_OWNERS, 'prefix': 'nothing'}]
+    with Broker('--limit', 'names=400000', '--limit', 'uid-requests=5000', '--limit', 'requests=20000',
+                limits={resource.RLIMIT_NOFILE: 8192}) as broker:
+        ready, told = os.pipe()
+
+        def hog():
+            os.setresgid(ALICE, ALICE, ALICE)
+            os.setresuid(ALICE, ALICE, ALICE)
+            with contextlib.ExitStack() as stack:
+                clients = [stack.enter_context(broker.connect(timeout=60)) for _ in range(600)]
+                fill_with_names(clients[0], 20000)
+                for _ in range(3):
+                    for client in clients:
+                        client.start(wire.LIST, request)
+                os.write(told, b'x')
+                for _ in range(3):
+                    for client in clients:
+                        client.receive().close()
+                for client in clients:
+                    client.ping()
+                os.write(told, b'x')
+                time.sleep(60)
+        with process(hog), broker.connect(timeout=60) as client, broker.connect(timeout=60) as administrator:
+            os.read(ready, 1)
+            slowest, serial, pings = 0, administrator.start(wire.REEXEC), 0
+            while not select.select([administrator.socket], [], [], 0)[0]:
+                began = time.monotonic()
+                client.ping()
+                slowest, pings = max(slowest, time.monotonic() - began), pings + 1
+            administrator.finish(serial).close()
+            print('# the slowest of %d pings: %.1f ms; %s' % (pings, slowest * 1000, lines(broker, DONE)[-1]))
+            equal(slowest < 0.1, True, 'the slowest ping, %.3f s,' % slowest)
+            os.read(ready, 1)
+        os.close(ready)
+        os.close(told)
+
+
 @suite.test
 def silent(broker, _):
     """connections without HELLO go on, and those that end meanwhile end"""
@@ -338,6 +391,28 @@ def signals(broker, bystander):
         eventually(lambda: len(lines(broker, "re-executing '")) == len(lines(broker, DONE)), 20, 'the last one is over')
         bystander.served()
     equal(len(lines(broker, 'anew already')) > 0, True, 'lines that say that it is under way')
+
+
+@suite.test
+def each_signal(*_):
+    """a signal that comes at any moment of a re-exec is handled once, by the old program or by the new one"""
+    with Broker('--limit', 'names=200000') as broker, broker.connect() as client:
+        fill_with_names(client, 20000)  # so that it takes a while
+        done = reloads = 0
+        for i in range(60):
+            began = time.monotonic()
+            broker.process.send_signal(signal.SIGUSR2)
+            if i == 0:
+                while not lines(broker, DONE):
+                    time.sleep(0.001)
+                took = time.monotonic() - began
+            else:
+                time.sleep(took * i / 60)
+                broker.process.send_signal(signal.SIGHUP)
+                reloads += 1
+            done += 1
+            eventually(lambda: len(lines(broker, DONE)) == done, 20, 'the end of it')
+            eventually(lambda: len(lines(broker, 'the configuration has been read again')) == reloads, what='SIGHUP')
 
 
 # ---- By request ------------------------------------------------------------------------------------------------------
@@ -379,9 +454,9 @@ def others(broker, _):
             try:
                 client.reexec()
             except wire.Refused as error:
-                return error.name
-        return 'OK'
-    equal(in_child(ask, ALICE, ALICE), 'DENIED', 'outcome for another user')
+                return error.name, 'member of admin-group' in error.text
+        return 'OK', False
+    equal(in_child(ask, ALICE, ALICE), ('DENIED', True), 'outcome for another user, and whether it says what to do')
 
 
 @suite.test
@@ -401,6 +476,79 @@ def by_the_tool(*_):
         status, out, err = run('reexec')
         equal((status, out, 'cannot execute' in err), (1, '', True), 'outcome, %r' % err)
         equal(run('dance')[0], 2, 'status for what there is not')
+        broker.install_impostor('hang()')
+        with subprocess.Popen([tool, 'admin', 'reexec', '--socket', broker.path], stdout=subprocess.DEVNULL,
+                              stderr=subprocess.PIPE) as waiting:
+            eventually(lambda: len(lines(broker, "re-executing '")) == 3, what='it is under way')
+            broker.process.kill()
+            equal(b'cannot tell whether the program was executed anew' in waiting.communicate()[1], True, 'sentence')
+        broker.process.wait()
+        broker.show_log = broker.stop = lambda: shutil.rmtree(broker.directory)
+
+
+def trial_of(broker):
+    """The pid of the child that is on trial, or None."""
+    with open('/proc/%d/task/%d/children' % (broker.pid, broker.pid), encoding='ascii') as children:
+        return next(map(int, children.read().split()), None)
+
+
+def has_ended(pid):
+    try:
+        with open('/proc/%d/stat' % pid, encoding='ascii') as stat:
+            return stat.read().rpartition(') ')[2][0] in 'ZX'
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+@suite.test
+def trials_end(*_):
+    """a trial ends with its broker; and one that is ended from outside is no error, since a service may be stopping"""
+    broker = Installed()
+    try:
+        broker.install_impostor('hang()')
+        broker.process.send_signal(signal.SIGUSR2)
+        eventually(lambda: trial_of(broker), what='the trial has begun')
+        os.kill(trial_of(broker), signal.SIGTERM)
+        eventually(lambda: lines(broker, FAILED), what='it was noticed')
+        equal('as is done to all processes of a service that stops' in lines(broker, FAILED)[0], True, 'the line')
+        broker.process.send_signal(signal.SIGUSR2)
+        eventually(lambda: trial_of(broker), what='another trial has begun')
+        trial = trial_of(broker)
+        time.sleep(0.1)  # it may not have executed anything yet
+    finally:
+        broker.process.kill()
+        broker.process.wait()
+        shutil.rmtree(broker.directory)
+    eventually(lambda: has_ended(trial), what='the trial has ended')
+
+
+@suite.test
+def tells_nobody(*_):
+    """a program on trial is not told where the service manager and its watchdog are"""
+    with Manager() as manager, Installed(environment={**manager.environment, 'WATCHDOG_USEC': '60000000'}) as broker:
+        broker.install_impostor('exit(getenv("NOTIFY_SOCKET") || getenv("WATCHDOG_USEC") ? 4 : 3)')
+        fail_to_reexec(broker, 'exited with status 3')
+
+
+@suite.test
+def lingers(broker, _):
+    """a socket that would linger for years when it is closed, sent by a client, delays nothing"""
+    with broker.connect() as client, contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(('127.0.0.1', 0)))
+        sender = stack.enter_context(socket.create_connection(listener.getsockname()))
+        stack.enter_context(listener.accept()[0])
+        sender.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sender.send(b'x' * 65536)
+        sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 30000))
+        record = wire.encode_message(wire.ADOPT, [wire.encode_record(wire.ADOPT_REQUEST, {})], 77, 1)
+        with broker.stopped():  # so that the broker closes it last
+            client.send(record, [sender.fileno()])
+            sender.close()
+        with client.receive() as reply:
+            equal(reply.records[0]['status'] != 0, True, 'it is refused')
+        reexec(broker)
 
 
 # ---- Other programs --------------------------------------------------------------------------------------------------
@@ -432,13 +580,17 @@ def impostors(*_):
         eventually(lambda: 'ready: ' in broker.log(), what='it is ready')
         time.sleep(0.1)
         before = broker.descriptors()
-        for behaviour, why in (('abort()', 'killed by signal'), ('exit(3)', 'exited with status 3'),
+        for behaviour, why in (('abort()', 'killed by signal'),
+                               ('exit(3)', "exited with status 3; the broker's log, before this line, says why"),
                                ('exit(0)', 'without having taken over'), ('hang()', 'not done within 10 seconds')):
             broker.install_impostor(behaviour)
             fail_to_reexec(broker, why)
         for content in (b'', b'#!/bin/sh\nexit 0\n', b'text', b'\x7fELF' + b'\0' * 100):
             broker.install(content)
             fail_to_reexec(broker, 'cannot execute')
+            equal('; install a sealbufd there and try again' in lines(broker, FAILED)[-1], True, 'it says what to do')
+            equal('it is a script, or its interpreter is missing' in lines(broker, FAILED)[-1], content[:2] == b'#!',
+                  'it knows a script')
         eventually(lambda: broker.descriptors() == before, what='nothing of them is left')
         equal(os.listdir('/proc/%d/task/%d' % (broker.pid, broker.pid)) != [], True, 'it is there')
         with open('/proc/%d/task/%d/children' % (broker.pid, broker.pid), encoding='ascii') as children:
@@ -526,6 +678,7 @@ def stored(*_):
         equal(manager.names(), names, 'what is kept')
         equal(fetch(client, token=token)[1], b'stored', 'content')
         equal(lines(broker, 'dropped'), [], 'lines that something was dropped')
+        equal(lines(broker, 'restored '), [], 'lines that something was restored, as after a crash')
         for _ in range(5):  # whatever the manager is about
             ids = [make(client, b'%d' % i)['id'] for i in range(20)]
             serial = client.start(wire.PUBLISH, [{'id': n, 'name': 'n/%d' % i, 'mode': 0o600}
@@ -544,6 +697,48 @@ def stored(*_):
         states = told()
         equal((states[-1], states.count('READY=1'), states.count('RELOADING=1') > 4), ('READY=1', 11, True),
               'what the manager hears: %r' % states)
+
+
+def reexec_with_work(broker, manager, big):
+    """A re-exec while the store and the closers have something to do; returns for how long nobody was served, in ms."""
+    done = len(lines(broker, DONE))
+    with broker.connect() as first, broker.connect() as second, broker.connect() as third:
+        ids = [make(client, b'content')['id'] for client in (first, second)]
+        buffers = first.stats()['buffers']
+        for _ in range(8 if big else 0):
+            buffer = third.create(64 << 20)
+            os.posix_fallocate(buffer['fd'], 0, 64 << 20)
+            os.close(buffer['fd'])
+        with manager.holding():
+            serials = []
+            for i, client in enumerate((first, second)):
+                serials.append(client.start(wire.PUBLISH, [{'id': ids[i], 'name': 'n%d' % i, 'mode': 0o600}]))
+                eventually(lambda: manager.barriers, what='the first one is on its way')
+            broker.process.send_signal(signal.SIGUSR2)
+            time.sleep(0.3)
+            eventually(lambda: trial_of(broker) is None, what='the trial is over')
+            equal(len(lines(broker, DONE)), done, 're-execs: it waits for the manager')
+            third.close()
+            time.sleep(0.1)
+            manager.answer()
+            eventually(lambda: len(lines(broker, DONE)) > done, 5, 'the end of it, which waits for the first one only')
+            first.finish(serials[0]).close()
+        with second.finish(serials[1]) as reply:
+            equal(reply.records[0]['status'], 0, 'status of the second one')
+        eventually(lambda: first.stats()['buffers'] == buffers, what='what was to be closed has been')
+        for i, client in enumerate((first, second)):
+            client.remove('n%d' % i)
+    return float(lines(broker, DONE)[-1].rpartition(' for ')[2].split()[0])
+
+
+@suite.test
+def never_at_rest(*_):
+    """a re-exec waits for what the store and the workers have begun with, and leaves all else to the next program"""
+    with Manager() as manager, Broker(environment=manager.environment) as broker:
+        waited = {big: min(reexec_with_work(broker, manager, big) for _ in range(3)) for big in (False, True)}
+        print('# nobody was served for %(False).1f ms; with big buffers that are to be freed %(True).1f ms' %
+              {str(big): value for big, value in waited.items()})
+        equal(waited[True] < waited[False] + 15, True, 'big buffers are not freed while nobody is served')
 
 
 # ---- Where it runs ---------------------------------------------------------------------------------------------------

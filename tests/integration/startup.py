@@ -2,7 +2,9 @@
 # SPDX-License-Identifier: MIT
 """How a broker comes to its address, beside others that want it; and that it does not leave while it has work."""
 import contextlib
+import errno
 import os
+import resource
 import shutil
 import socket
 import stat
@@ -11,6 +13,7 @@ import tempfile
 import time
 
 import sealbuf_wire as wire
+from manager import Manager
 from testbed import SEALBUFD, Broker, Suite, equal, eventually
 from tracer import frozen_workers, kill_traced, let_go, run_until, trace_me
 
@@ -214,6 +217,40 @@ def idle_exit_waits_for_closes(*_):
             os.close(buffer['fd'])
 
     check_stays_while(broker, fill_and_go)
+
+
+@suite.test
+def says_why(*_):
+    """whatever a broker has no descriptor for when it starts, it says so before it ends"""
+    def start(free, environment):
+        """With so many descriptors that are free; None where it is ready, else what it says."""
+        directory = tempfile.mkdtemp(prefix='sealbuf-test-')
+        ready, far = os.pipe()
+        taken = [os.open(os.devnull, os.O_RDONLY) for _ in range(512 - 4 - free)]
+        try:
+            with subprocess.Popen(
+                    [SEALBUFD, '--config', os.devnull, '--socket', directory + '/socket', '--ready-fd', str(far)],
+                    pass_fds=[far, *taken], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                    env={**os.environ, **environment},
+                    preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))) as broker:
+                os.close(far)
+                if os.read(ready, 1):
+                    broker.terminate()
+                    return None
+                return broker.stderr.read().decode()
+        finally:
+            for fd in (ready, *taken):
+                os.close(fd)
+            shutil.rmtree(directory)
+    with Manager() as manager:
+        failures = 0
+        for free in range(4, 60):
+            said = start(free, manager.environment)
+            if said is None:
+                break
+            failures += 1
+            equal(os.strerror(errno.EMFILE) in said, True, 'it says why, with %d free; it says %r' % (free, said))
+        equal(failures > 5 and said is None, True, 'it failed %d times, and then it started' % failures)
 
 
 if __name__ == '__main__':

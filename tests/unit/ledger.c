@@ -2,6 +2,7 @@
 /* The ledger: what is in it after it was opened anew, whole, cut off, and with each of its bits flipped. */
 #include "ledger.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -284,6 +285,126 @@ START_TEST(every_length)
 }
 END_TEST
 
+static void *map_of(int fd)
+{
+    void *memory = mmap(NULL, HEAD_SIZE + BLOCK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    ck_assert_ptr_ne(memory, MAP_FAILED);
+    return memory;
+}
+
+/* Whoever is killed while he formats a block leaves no more than zeros: nothing is damaged. */
+START_TEST(formatting)
+{
+    struct ledger *ledger = new_ledger();
+    uint8_t *memory = map_of(ledger_fd(ledger)), *block = memory + HEAD_SIZE;
+
+    put_name(ledger, 1);
+    for (unsigned step = 0; step < 4; step++) {
+        size_t zeros = step == 0 ? BIGGEST_SLOT : BLOCK_SIZE / 4 * step;
+        memset(block + BLOCK_SIZE - zeros, 0, zeros);
+        ((struct slot_header *)(void *)(block + BLOCK_SIZE / 4 - BIGGEST_SLOT))->state = 0; /* its first bytes */
+        ((struct slot_header *)(void *)(block + BLOCK_SIZE - BIGGEST_SLOT))->state = SLOT_FREE;
+        struct ledger *again = open_copy_of(ledger_fd(ledger));
+        ck_assert_uint_eq(ledger_damaged(again), 0);
+        ck_assert_uint_eq(names_in(again), 2);
+        ledger_close(again);
+    }
+    munmap(memory, HEAD_SIZE + BLOCK_SIZE);
+    ledger_close(ledger);
+}
+END_TEST
+
+/* Nothing is left of what was freed, nor of what was on its way into a slot when its writer was killed. */
+START_TEST(no_secrets)
+{
+    static const char secret[] = "aaaaaaaaaaaaaaaa";
+    struct ledger *ledger = new_ledger();
+    uint32_t slot = put_name(ledger, 26);
+    uint8_t *memory = map_of(ledger_fd(ledger)), *there = memory + (size_t)slot * LEAST_SLOT;
+
+    ck_assert_ptr_nonnull(memmem(there, BIGGEST_SLOT, secret, sizeof(secret) - 1));
+    ((struct slot_header *)(void *)there)->state = SLOT_FREE;
+    ledger_close(open_copy_of(ledger_fd(ledger)));
+    ck_assert_ptr_null(memmem(there, BIGGEST_SLOT, secret, sizeof(secret) - 1));
+    uint32_t another = put_name(ledger, 26);
+    there = memory + (size_t)another * LEAST_SLOT;
+    ck_assert_ptr_nonnull(memmem(there, BIGGEST_SLOT, secret, sizeof(secret) - 1));
+    ledger_clear(ledger, &another);
+    ck_assert_ptr_null(memmem(there, BIGGEST_SLOT, secret, sizeof(secret) - 1));
+    munmap(memory, HEAD_SIZE + BLOCK_SIZE);
+    ledger_close(ledger);
+}
+END_TEST
+
+/* What is whole, but not of this version: it is listed as such, and is none of the known ones. */
+START_TEST(unknown_records)
+{
+    for (unsigned round = 0; round < 2; round++) {
+        struct ledger *ledger = new_ledger();
+        uint32_t slot = put_name(ledger, 1), *slots;
+        uint8_t *memory = map_of(ledger_fd(ledger));
+        struct slot_header *header = (struct slot_header *)(void *)(memory + (size_t)slot * LEAST_SLOT);
+        uint8_t record[BIGGEST_SLOT];
+        size_t count;
+
+        put_name(ledger, 2);
+        memcpy(record, header + 1, header->length);
+        header->reserved = round;
+        slot_write(header, slot, round ? LEDGER_NAME_RECORD : LEDGER_KIND_LAST + 1, 1, record, header->length);
+        struct ledger *again = open_copy_of(ledger_fd(ledger));
+        ck_assert_uint_eq(ledger_damaged(again), 0);
+        ck_assert_uint_eq(names_in(again), 4);
+        ck_assert_int_eq(ledger_list(again, LEDGER_UNKNOWN, &slots, &count), 0);
+        ck_assert_uint_eq(count, 1);
+        ck_assert_uint_eq(slots[0], slot);
+        ck_assert_int_eq(ledger_read(again, LEDGER_UNKNOWN, slot, NULL), SEALBUF_ERR_MALFORMED);
+        free(slots);
+        munmap(memory, HEAD_SIZE + BLOCK_SIZE);
+        ledger_close(again);
+        ledger_close(ledger);
+    }
+}
+END_TEST
+
+/* On trial the other broker writes on: what has gone since the records were listed is told from what cannot be read. */
+START_TEST(gone_on_trial)
+{
+    struct ledger *ledger = new_ledger(), *trial;
+    uint32_t slot = put_name(ledger, 1), listed = slot;
+    struct ledger_name name;
+    const char *cause;
+    int fd = dup(ledger_fd(ledger));
+
+    ck_assert_int_eq(ledger_open(&fd, LEDGER_ON_TRIAL, &trial, &cause), 0);
+    ck_assert_int_eq(ledger_read(trial, LEDGER_NAME_RECORD, listed, &name), 0);
+    ledger_clear(ledger, &slot);
+    ck_assert_int_eq(ledger_read(trial, LEDGER_NAME_RECORD, listed, &name), -ENOENT);
+    ledger_close(trial);
+    ledger_close(ledger);
+}
+END_TEST
+
+/* Of the two copies of the identity each repairs the other one. */
+START_TEST(repaired)
+{
+    struct ledger *ledger = new_ledger();
+    uint8_t *memory = map_of(ledger_fd(ledger));
+    struct ledger_head *head = (struct ledger_head *)(void *)memory;
+
+    put_name(ledger, 1);
+    for (unsigned round = 0; round < 4; round++) {
+        memset(round % 2 ? &head->identity_again : &head->identity, 0x55, sizeof(head->identity));
+        struct ledger *again = open_copy_of(ledger_fd(ledger));
+        ck_assert_ptr_nonnull(again);
+        ck_assert_uint_eq(names_in(again), 2);
+        ledger_close(again);
+    }
+    munmap(memory, HEAD_SIZE + BLOCK_SIZE);
+    ledger_close(ledger);
+}
+END_TEST
+
 START_TEST(no_ledgers)
 {
     struct ledger *ledger;
@@ -322,9 +443,14 @@ int main(void)
     tcase_add_test(whole, in_order);
     tcase_add_test(whole, detached);
     tcase_add_test(whole, on_trial);
+    tcase_add_test(whole, gone_on_trial);
     tcase_add_test(whole, comes_and_goes);
     tcase_add_test(damaged, every_bit);
     tcase_add_test(damaged, every_length);
+    tcase_add_test(damaged, formatting);
+    tcase_add_test(damaged, no_secrets);
+    tcase_add_test(damaged, unknown_records);
+    tcase_add_test(damaged, repaired);
     tcase_add_test(damaged, no_ledgers);
     return harness_run(suite);
 }
