@@ -667,14 +667,17 @@ static void stop_serving(struct peer *peer)
         drop_first(peer);
 }
 
-/* What it has sent and nobody has read may hold the last descriptor of a big buffer, which the close would free. */
+/*
+ * What it has sent and nobody has read may hold the last descriptor of a big buffer, which the close would free, or
+ * foreign ones, which may never be closed.
+ */
 static void close_socket(struct peer *peer)
 {
     shutdown(peer->socket, SHUT_RDWR);
     if (packet_is_drained(peer->socket))
         close(peer->socket);
     else
-        reaper_close_on_worker(&peer->broker->reaper, peer->socket);
+        reaper_close_unread(&peer->broker->reaper, peer->who.uid, peer->socket);
 }
 
 void peer_destroy(struct peer *peer)

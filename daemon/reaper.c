@@ -134,6 +134,7 @@ struct foreign_job {
     struct job job;
     struct reaper *reaper;
     uid_t uid;
+    bool unread; /* it is a peer's socket, in which there are more */
     unsigned count;
     int fd[];
 };
@@ -147,10 +148,28 @@ static void close_without_waiting(int fd)
     close(fd);
 }
 
+/* The kernel would close what is in a socket as it is, and linger. The socket is shut down, so there is an end. */
+static void empty_socket(int socket)
+{
+    struct descriptors list;
+    uint8_t byte;
+    size_t length;
+
+    while (!packet_is_drained(socket)) {
+        int r = packet_receive(socket, MSG_DONTWAIT, &byte, sizeof(byte), &length, &list);
+        for (unsigned i = 0; i < list.count; i++)
+            close_without_waiting(descriptors_take(&list, i));
+        if (r < 0)
+            break;
+    }
+}
+
 static void run_foreign(struct job *job)
 {
     struct foreign_job *foreign = (struct foreign_job *)(void *)job;
 
+    if (foreign->unread)
+        empty_socket(foreign->fd[0]);
     for (unsigned i = 0; i < foreign->count; i++)
         close_without_waiting(foreign->fd[i]);
 }
@@ -164,7 +183,7 @@ static void foreign_done(struct job *job)
     free(foreign);
 }
 
-static void close_foreign(struct reaper *reaper, uid_t uid, const int *fds, unsigned count)
+static void close_foreign(struct reaper *reaper, uid_t uid, const int *fds, unsigned count, bool unread)
 {
     struct foreign_job *foreign = malloc(sizeof(*foreign) + count * sizeof(*fds));
 
@@ -173,8 +192,11 @@ static void close_foreign(struct reaper *reaper, uid_t uid, const int *fds, unsi
             close_without_waiting(fds[i]);
         return;
     }
-    *foreign = (struct foreign_job){
-        .job = {.run = run_foreign, .done = foreign_done}, .reaper = reaper, .uid = uid, .count = count};
+    *foreign = (struct foreign_job){.job = {.run = run_foreign, .done = foreign_done},
+                                    .reaper = reaper,
+                                    .uid = uid,
+                                    .unread = unread,
+                                    .count = count};
     memcpy(foreign->fd, fds, count * sizeof(*fds));
     if (reaper->quota->held[RESOURCE_FOREIGN] == 0)
         reaper->foreign_moved_ns = clock_monotonic_ns();
@@ -201,8 +223,13 @@ void reaper_close_received(struct reaper *reaper, uid_t uid, struct descriptors 
     }
     reaper_end_batch(reaper);
     if (foreign_count)
-        close_foreign(reaper, uid, foreign, foreign_count);
+        close_foreign(reaper, uid, foreign, foreign_count, false);
     list->count = 0;
+}
+
+void reaper_close_unread(struct reaper *reaper, uid_t uid, int socket)
+{
+    close_foreign(reaper, uid, &socket, 1, true);
 }
 
 enum patience reaper_patience(const struct reaper *reaper, uid_t uid)

@@ -45,6 +45,8 @@ void reaper_each_pending(const struct reaper *reaper, reaper_pending_fn *look, v
  * does it, and it is charged to the uid meanwhile.
  */
 void reaper_close_received(struct reaper *reaper, uid_t uid, struct descriptors *list);
+/* Closes a peer's socket that is shut down, and in which descriptors may be unread, of whatever kind: the same way. */
+void reaper_close_unread(struct reaper *reaper, uid_t uid, int socket);
 /* Whether so many of this uid's wait that it should send no more now; or ever. */
 enum patience { PATIENCE_LEFT, PATIENCE_SHORT, PATIENCE_GONE };
 enum patience reaper_patience(const struct reaper *reaper, uid_t uid);

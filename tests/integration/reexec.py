@@ -530,10 +530,10 @@ def tells_nobody(*_):
         fail_to_reexec(broker, 'exited with status 3')
 
 
-@suite.test
-def lingers(broker, _):
-    """a socket that would linger for years when it is closed, sent by a client, delays nothing"""
-    with broker.connect() as client, contextlib.ExitStack() as stack:
+@contextlib.contextmanager
+def lingering():
+    """A TCP socket whose last close waits for years; the caller's."""
+    with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.create_server(('127.0.0.1', 0)))
         sender = stack.enter_context(socket.create_connection(listener.getsockname()))
         stack.enter_context(listener.accept()[0])
@@ -542,12 +542,35 @@ def lingers(broker, _):
             while True:
                 sender.send(b'x' * 65536)
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack('ii', 1, 30000))
-        record = wire.encode_message(wire.ADOPT, [wire.encode_record(wire.ADOPT_REQUEST, {})], 77, 1)
+        yield sender
+
+
+@suite.test
+def lingers(broker, _):
+    """a socket that would linger for years when it is closed, sent by a client, delays nothing"""
+    record = wire.encode_message(wire.ADOPT, [wire.encode_record(wire.ADOPT_REQUEST, {})], 77, 1)
+    with broker.connect() as client, lingering() as sender:
         with broker.stopped():  # so that the broker closes it last
             client.send(record, [sender.fileno()])
             sender.close()
         with client.receive() as reply:
             equal(reply.records[0]['status'] != 0, True, 'it is refused')
+        reexec(broker)
+
+
+@suite.test
+def lingers_unread(broker, _):
+    """nor does it where it is behind a message that has ended the connection, and was never read"""
+    record = wire.encode_message(wire.ADOPT, [wire.encode_record(wire.ADOPT_REQUEST, {})], 77, 1)
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            client, sender = broker.connect(), stack.enter_context(lingering())
+            with broker.stopped():
+                client.socket.send(b'what is no message')
+                client.socket.send(record[:20])
+                client.send(record, [sender.fileno()])
+                sender.close()
+            client.close()
         reexec(broker)
 
 
