@@ -21,8 +21,8 @@ int service_passed(struct passed **passed);
 void service_passed_free(struct passed *passed, int count);
 
 /*
- * Whether it is something to listen on, or meant to be: a socket of any kind and name, as brokers store none; and what a
- * socket unit gives otherwise (a FIFO, a device), as brokers store memfds only, but for the canary.
+ * Whether it is something to listen on, or meant to be: a socket of any kind and name, as brokers store none; and what
+ * else a socket unit gives (a FIFO, a device), as brokers store memfds only, but for the canary.
  */
 bool service_is_socket(const struct passed *passed);
 /* 0: it is a listening SOCK_SEQPACKET Unix socket, and does not block; else -EINVAL, and why has been logged. */

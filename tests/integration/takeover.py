@@ -209,8 +209,8 @@ def record(kind, fixed, *strings):
                                                 b''.join(strings))
 
 
-def handover(*records):
-    start = record(1, struct.pack('<QIIQQQII', 0x7265766f646e6168, 1, 1, 1, 0, 0, 0, 0), b'', b'0')
+def handover(has_store, records):
+    start = record(1, struct.pack('<QIIQQQII', 0x7265766f646e6168, 1, 1, 1, 0, 0, 0, has_store), b'', b'0')
     end = record(15, struct.pack('<Q', len(records) + 1))
     fd = os.memfd_create('handover', os.MFD_ALLOW_SEALING)
     os.write(fd, start + b''.join(records) + end)
@@ -223,12 +223,12 @@ def peer(fd, message=b''):
 
 
 @contextlib.contextmanager
-def taking_over(records, fds):
+def taking_over(records, fds, **environment):
     """A program that takes over by these, and for good: there is no trial."""
-    fd = handover(*records)
+    fd = handover('NOTIFY_SOCKET' in environment, records)
     with tempfile.TemporaryFile() as log:
         program = subprocess.Popen([SEALBUFD, '--config', os.devnull, '--no-sandbox'], pass_fds=[fd, *fds], stderr=log,
-                                   stdout=subprocess.DEVNULL, env={**os.environ, 'SEALBUFD_HANDOVER': str(fd)})
+                                   stdout=subprocess.DEVNULL, env={**os.environ, **environment, 'SEALBUFD_HANDOVER': str(fd)})
         os.close(fd)
 
         def said():
@@ -289,6 +289,35 @@ def in_earnest(*_):
                 equal('cannot take over: the ledger' in said(), True, 'it says why: ' + said())
             if bad is not None:
                 os.close(bad)
+        close_all(entries)
+
+
+@suite.test
+def nothing_to_wait_for(*_):
+    """What the ledger does not tell of is removed from the store, and nobody waits for a manager that does not read"""
+    with Lives() as lives, contextlib.ExitStack() as stack:
+        lives.start()
+        lives.kill()
+        entries = lives.manager.duplicates()
+        ledger = ledger_of(entries)
+        strange = [os.memfd_create('strange', os.MFD_ALLOW_SEALING) for _ in range(4)]
+        for fd in strange:
+            stack.callback(os.close, fd)
+        lives.manager.fill([('ledger', ledger)] + [('buffer-%016x' % (77 + i), fd) for i, fd in enumerate(strange)])
+        records = [record(LEDGER, struct.pack('<IQ', ledger, 0))]
+        records += [record(4, struct.pack('<IQ', fd, 77 + i)) for i, fd in enumerate(strange)]
+        while_deaf = stack.enter_context(contextlib.ExitStack())
+        while_deaf.enter_context(lives.manager.deaf())
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as noise, contextlib.suppress(BlockingIOError):
+            noise.setblocking(False)
+            while True:
+                noise.sendto(b'X=1', lives.manager.path)
+        began = time.monotonic()
+        with taking_over(records, [ledger, *strange], NOTIFY_SOCKET=lives.manager.path) as (_, said):
+            eventually(lambda: 're-executed: ' in said(), 20, 'it has taken over')
+            equal(time.monotonic() - began < 3, True, 'seconds: %.1f' % (time.monotonic() - began))
+            while_deaf.close()
+            eventually(lambda: lives.manager.buffers() == [], 20, 'they are kept no more')
         close_all(entries)
 
 
