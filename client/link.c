@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "link.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -140,6 +141,27 @@ bool call_is_idempotent(const struct call *call)
     }
 }
 
+/* Where `flags` is in the record of a GET. */
+#define GET_FLAGS_AT 16
+
+/*
+ * The name may hand its buffer over: who has got one already, in a reply that was lost with the connection, must not
+ * take another one that somebody has published meanwhile.
+ */
+static void forbid_taking(const struct call *call)
+{
+    uint8_t *at = call->message + HEADER_SIZE;
+
+    if (call->operation->opcode != SEALBUF_OP_GET)
+        return;
+    for (unsigned i = 0; i < call->count; i++) {
+        uint32_t length;
+        memcpy(&length, at, sizeof(length));
+        at[RECORD_HEADER_SIZE + GET_FLAGS_AT] |= SEALBUF_GET_NO_TAKE;
+        at += le32toh(length);
+    }
+}
+
 static void end_later(struct call *call, int outcome, const char *sentence)
 {
     call->outcome = outcome;
@@ -163,6 +185,7 @@ static void repeat_or_end(struct call *call, struct outbox *again)
     }
     if (call->adopting)
         shipment_add_borrowed(&shipment, call->adopting->fd);
+    forbid_taking(call);
     int r = outbox_put(again, call->message, call->length, &shipment);
     if (r < 0)
         end_later(call, r, NULL);

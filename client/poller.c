@@ -124,7 +124,10 @@ int sealbuf_fd(const sealbuf_client *given)
         return -errno;
     link->poller = fd;
     int r = update(same.client);
-    if (r < 0)
-        link->poller = -1;
-    return r < 0 ? r : take_fd(&fd);
+    if (r == 0)
+        return take_fd(&fd);
+    link->poller = -1;
+    link->watched = false;
+    close_quietly(take_fd(&link->timer));
+    return r;
 }

@@ -144,11 +144,16 @@ static int find_to_get(struct request *request, const struct get_request *in, st
 }
 
 /* What a name or token costs who gets the buffer by it: a use, or all. */
-static int pay(struct request *request, const struct target *target)
+static int pay(struct request *request, const struct get_request *in, const struct target *target)
 {
     struct token *token = target->token;
     bool takes = token ? !!(token->flags & SEALBUF_SHARE_TAKE) : target->name && target->name->take;
 
+    if (takes && in->flags & SEALBUF_GET_NO_TAKE)
+        return refuse_with_remedy(request, SEALBUF_ERR_FLAGS,
+                                  "the buffer would be handed over, and the request says NO_TAKE (the library does "
+                                  "where it repeats one that may have been carried out); look what you have got, and "
+                                  "ask anew");
     if (takes && target->buffer->claim)
         return refuse_with_remedy(request, SEALBUF_ERR_BUSY,
                                   "somebody is taking this buffer by another name; try again");
@@ -184,7 +189,7 @@ int serve_get(struct request *request, const union request_record *record, union
     else
         r = ship_reader(request, target.buffer);
     if (r == 0)
-        r = pay(request, &target);
+        r = pay(request, in, &target);
     if (r)
         shipment_cut(&request->shipment, shipped);
     out->buffer.descriptors = r == 0;

@@ -57,7 +57,8 @@
 /* Flags of GET. */
 #define SEALBUF_GET_WRITABLE 0x01u /* ask for a read-write descriptor */
 #define SEALBUF_GET_DETAILS  0x02u /* answer with name, label and metadata too */
-#define SEALBUF_GET_FLAGS    0x03u
+#define SEALBUF_GET_NO_TAKE  0x04u /* refuse what would be handed over */
+#define SEALBUF_GET_FLAGS    0x07u
 
 /* Flags of SHARE. */
 #define SEALBUF_SHARE_WRITABLE 0x01u /* the token is good for a read-write descriptor, too */

@@ -36,6 +36,20 @@ def publish(client, content, name, **values):
 
 
 @suite.test
+def refused_where_it_would_take(broker, _):
+    """With NO_TAKE, a GET of what would be handed over is refused, and takes nothing; others are served"""
+    with broker.connect() as client:
+        publish(client, b'work', 'take/not')
+        make(client, b'plain', 'plain')
+        with refused('FLAGS'):
+            client.get('take/not', flags=wire.GET_NO_TAKE)
+        equal(fetch(client, 'plain', flags=wire.GET_NO_TAKE)[1], b'plain', 'content of what stays')
+        client.remove('plain')
+        equal(names(client), ['take/not'], 'names')
+        equal(fetch(client, 'take/not')[1], b'work', 'content')
+
+
+@suite.test
 def first_one_takes(broker, bystander):
     """The first to get it has it, and nobody else finds it; its producer is charged no more"""
     with broker.connect() as client, broker.connect() as other:

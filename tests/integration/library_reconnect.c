@@ -563,6 +563,43 @@ START_TEST(what_may_have_been_done_is_told)
 }
 END_TEST
 
+static void publish_to_take(const char *text)
+{
+    sealbuf_client *other = connect_and_listen(mortal.path, 10000);
+    sealbuf_buffer *buffer = new_text(text, 0);
+
+    ck_assert_int_eq(sealbuf_adopt(other, buffer, NULL), 0);
+    ck_assert_int_eq(
+        sealbuf_publish(other, buffer, PUBLISH(.name = "work", .mode = 0600, .flags = SEALBUF_PUBLISH_TAKE), NULL), 0);
+    sealbuf_buffer_free(buffer);
+    sealbuf_disconnect(other);
+}
+
+static void note_record(sealbuf_client *of, sealbuf_reply *reply, void *userdata)
+{
+    (void)of;
+    *(int *)userdata = sealbuf_reply_record_status(reply, 0);
+}
+
+/* The first one may have been carried out, and its reply lost; what was bound since is for a GET that is made anew. */
+START_TEST(a_repeated_get_takes_nothing)
+{
+    const struct sealbuf_get_options *work = GET(.name = "work");
+    sealbuf_buffer *buffer;
+    int status = 0;
+
+    publish_to_take("one");
+    ck_assert_int_eq(kill(mortal.pid, SIGSTOP), 0);
+    ck_assert_int_gt(sealbuf_start_get(client, work, 1, note_record, &status), 0);
+    restart(NULL);
+    publish_to_take("another");
+    wait_until_answered(client);
+    ck_assert_int_eq(status, -SEALBUF_ERR_FLAGS);
+    ck_assert_int_eq(sealbuf_get(client, &buffer, work), 0);
+    sealbuf_buffer_free(buffer);
+}
+END_TEST
+
 static void start_more(sealbuf_client *of, sealbuf_reply *reply, void *userdata)
 {
     unsigned i = *(unsigned *)userdata;
@@ -889,6 +926,7 @@ int main(void)
     tcase_add_test(held, buffers_outlive_the_client);
     tcase_add_test(flight, pending_requests_are_repeated);
     tcase_add_test(flight, more_than_the_socket_takes);
+    tcase_add_test(flight, a_repeated_get_takes_nothing);
     tcase_add_test(flight, what_may_have_been_done_is_told);
     tcase_add_test(flight, callbacks_start_requests);
     tcase_add_test(loop, the_descriptor_stays);

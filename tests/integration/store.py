@@ -82,6 +82,10 @@ def kept_now(client, buffer, name):
     return survives(client, name)
 
 
+def kept_descriptors(lives):
+    return {name.split('-')[0] for name in lives.manager.names()}
+
+
 def answered(client, seconds):
     client.socket.settimeout(seconds)
     try:
@@ -377,6 +381,23 @@ def same_description_survives(*_):
 
 
 @suite.test
+def canary_after_takeover(*_):
+    """A canary that was left behind is removed by the program that takes over"""
+    with Lives() as lives:
+        lives.start()
+        said, kept = len(lives.manager.texts()), os.open('/dev/null', os.O_RDONLY)
+        lives.manager.keep('canary', kept, False)
+        os.kill(lives.pid, signal.SIGUSR2)
+        eventually(lambda: any('READY=1' in text for text in lives.manager.texts(said)), what='it has executed itself')
+        with lives.connect() as client:
+            publish(client, 'kept')
+            texts = lives.manager.texts(said)
+        first = next(i for i, text in enumerate(texts) if text.startswith('FDSTORE=1'))
+        equal('FDSTOREREMOVE=1\nFDNAME=canary' in texts[:first], True, 'it is removed before anything is kept')
+        equal(kept_descriptors(lives), {'ledger', 'buffer'}, 'kept')
+
+
+@suite.test
 def sealing_first(broker, _):
     """Seals that are missing are added first; where they are not to be had nothing is stored"""
     with broker.connect() as client:
@@ -519,6 +540,11 @@ def in_flight(*_):
                         client.publish(buffer, 'refused')
                     client.publish(buffer, 'volatile', flags=wire.PUBLISH_OR_VOLATILE)
                 eventually(lambda: a_manager.buffers() == [], what='nothing is kept')
+                with process(hold):
+                    os.read(held, 1)
+                    send_publish(client, [(buffer, 'landed')])
+                    equal(answered(client, 0.2), False, 'answered')
+                equal(statuses(client), ['OK'], 'once they have landed')  # it has been tried again
                 publish(client, 'kept')
                 equal(survives(client, 'kept'), True, 'flag')
     os.close(held)
@@ -623,8 +649,13 @@ def manager_gone(*_):
     with Manager() as a_manager, Broker(environment=a_manager.environment) as broker, broker.connect() as client:
         publish(client, 'before')
         os.unlink(a_manager.path)
-        with refused('INTERNAL'):
-            publish(client, 'after')
+        buffer = create(client)
+        for i in range(5):
+            with refused('INTERNAL'):
+                client.publish(buffer, 'after')
+            if i == 0:
+                before = broker.descriptors()
+        equal(broker.descriptors(), before, 'descriptors of the broker')
         client.remove('before')
         publish(client, 'volatile', flags=wire.PUBLISH_OR_VOLATILE)
 
