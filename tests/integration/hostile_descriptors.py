@@ -406,7 +406,8 @@ FOREIGN_AT_MOST = 256
 class Lingering:
     """A TCP connection whose last close waits until somebody takes the data; or until release().
 
-    So waits the close of a file whose file system does not answer, for which one would have to have FUSE.
+    So waits the close of a file whose file system does not answer, for which one would have to have FUSE. The broker
+    has no socket linger, but it cannot keep one from it that is on its way in another socket: `wrapped` is such a one.
     """
 
     def __init__(self):
@@ -419,6 +420,10 @@ class Lingering:
         with contextlib.suppress(BlockingIOError):
             for _ in range(64):  # MiB; the buffers have room for a few at most
                 self.socket.send(bytes(1 << 20))
+        near, self.wrapped = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        socket.send_fds(near, [b'x'], [self.socket.fileno()])
+        near.close()
+        self.socket.close()
 
     def connect(self):
         with socket.socket() as listener:
@@ -439,9 +444,9 @@ def send_lingering(broker, client, count=1):
     """
     sent = [Lingering() for _ in range(count)]
     with broker.stopped():
-        serials = [client.start(wire.ADOPT, [{}], [each.socket.fileno()]) for each in sent]
+        serials = [client.start(wire.ADOPT, [{}], [each.wrapped.fileno()]) for each in sent]
         for each in sent:
-            each.socket.close()
+            each.wrapped.close()
     for serial in serials:
         with client.finish(serial) as reply:
             equal(wire.NAME_OF.get(reply.records[0]['status']), 'NOT_MEMFD', 'status')

@@ -745,9 +745,9 @@ def reexec_with_work(broker, manager, big):
             time.sleep(0.1)
             manager.answer()
             eventually(lambda: len(lines(broker, DONE)) > done, 5, 'the end of it, which waits for the first one only')
-            first.finish(serials[0]).close()
-        with second.finish(serials[1]) as reply:
-            equal(reply.records[0]['status'], 0, 'status of the second one')
+        for client, serial in zip((first, second), serials):
+            with client.finish(serial) as reply:
+                equal(reply.records[0]['status'], 0, 'status')
         eventually(lambda: first.stats()['buffers'] == buffers, what='what was to be closed has been')
         for i, client in enumerate((first, second)):
             client.remove('n%d' % i)
