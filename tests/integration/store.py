@@ -109,6 +109,7 @@ def small(slots, *arguments, **options):
 def kept_before_it_is_answered(broker, _):
     """What is published is in the store before it is answered, and is charged"""
     with broker.connect() as client:
+        descriptors = broker.descriptors()
         before, since = client.stats(), len(manager.texts())
         buffer = publish(client, 'kept')
         equal(manager.buffers(), [buffer], 'kept')
@@ -123,6 +124,7 @@ def kept_before_it_is_answered(broker, _):
         eventually(lambda: manager.buffers() == [], what='it is removed')
         equal(client.stats()['stored'], before['stored'], 'stored')
         eventually(lambda: set(others(manager)) <= OWN - {'canary'}, what='no canary is left')
+        eventually(lambda: broker.descriptors() == descriptors, what='none of its descriptors is left')
 
 
 @suite.test
