@@ -76,20 +76,28 @@ def of_kind(place, kind):
 
 def extended(place):
     """With one more field."""
+    def is_too_big(content):
+        length, = struct.unpack_from('<I', content, place + 12)
+        return 32 + length + 8 > 128 << (content[place + 8] & 15)
+
     def change(record):
         length, fixed = struct.unpack_from('<II', record)
         return struct.pack('<II', length + 8, fixed + 8) + record[8:8 + fixed] + b'\1' * 8 + record[8 + fixed:]
-    return lambda content: with_record(content, place, change)
+
+    def extend(content):
+        equal(is_too_big(content), False, 'whether it needs another slot')
+        return with_record(content, place, change)
+    return extend
 
 
 @suite.test
 def other_ledgers(*_):
     """A ledger, or a record in it, that only another version understands: the program that runs goes on, with all of it"""
     with stored_broker() as (broker, manager, client):
-        kept = client.create(4, label='leaves room in its slot')
-        os.pwrite(kept['fd'], b'kept', 0)
-        os.close(kept['fd'])
-        client.publish(kept['id'], 'kept', seals=IMMUTABLE)
+        made = client.create(4, metadata=b'k=' + b'v' * 60 + b'\0')  # so that its slot has room for one field more
+        os.pwrite(made['fd'], b'kept', 0)
+        os.close(made['fd'])
+        client.publish(made['id'], 'kept', seals=IMMUTABLE)
         token = client.one(wire.SHARE, name='kept', uses=10)['token']
         entries = manager.duplicates()
         content = bytes_of(ledger_of(entries))
@@ -180,9 +188,9 @@ def waiting_reply(*_):
     need_root()
     uid = 100000 + os.getpid() % 100000  # the kernel counts descriptors in flight by uid, and does not count root's
 
-    def replies(client):
-        with client.call(wire.ACCOUNTS, [{}]) as message:
-            return message.records[0]['replies']
+    def charged(what):
+        with other.call(wire.ACCOUNTS, [{}]) as message:
+            return message.records[0][what]
 
     def limit(soft):
         in_child(lambda: broker.limit_descriptors(soft), uid, uid)
@@ -190,17 +198,17 @@ def waiting_reply(*_):
         make(other, b'content', 'unread', seals=IMMUTABLE)
         with broker.connect() as client, broker.connect() as waiting:
             serial = client.start(wire.GET, [{'name': 'unread'}] * 150)
-            other.ping()
+            eventually(lambda: charged('in_flight') >= 150, what='they are in flight')
             limit(100)
             last = waiting.start(wire.GET, [{'name': 'unread'}])
-            eventually(lambda: replies(other) == 1, what='a reply waits')
+            eventually(lambda: charged('replies') == 1, what='a reply waits')
             other.reexec()
             limit(2048)
             for who, number, count in ((client, serial, 150), (waiting, last, 1)):
                 with who.finish(number) as reply:
                     equal(len(reply.fds), count, 'descriptors')
                     equal(os.pread(reply.fds[-1], 100, 0), b'content', 'content')
-            eventually(lambda: replies(other) == 0, what='nothing is charged')
+            eventually(lambda: charged('replies') == 0, what='nothing is charged')
 
 
 # ---- Handovers that no broker makes ----------------------------------------------------------------------------------
