@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* From the records of a handover to a broker that goes on. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -88,6 +89,7 @@ static int inherit(struct restoring *restoring, const struct handover_descriptor
         r = make_room(restoring);
     if (r < 0)
         return fail_to_restore(restoring, is_ledger ? "the ledger" : "a buffer's descriptor", strerror(-r));
+    assert(restoring->inherited && restoring->names);
     if (is_ledger)
         snprintf(restoring->names[restoring->count], STORED_NAME_SIZE, "%s", LEDGER_NAME);
     else

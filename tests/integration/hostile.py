@@ -206,7 +206,7 @@ FIELDS = [
     (wire.PUBLISH, 'flags', 'FLAGS', [0x40, 0x80000000]),
     (wire.PUBLISH, 'name', 'NAME', BAD_NAMES),
     (wire.GET, 'seals', 'SEALS', [0x40]),
-    (wire.GET, 'flags', 'FLAGS', [4, 0xffff0000]),
+    (wire.GET, 'flags', 'FLAGS', [8, 0xffff0000]),
     (wire.GET, 'name', 'NAME', BAD_NAMES),
     (wire.GET, 'token', 'TOKEN', BAD_TOKENS),
     (wire.REMOVE, 'name', 'NAME', BAD_NAMES),

@@ -380,7 +380,7 @@ START_TEST(gets_by_name_id_and_owner)
     ck_assert_int_eq(sealbuf_get(consumer, &none, GET(.name = "a/b", .id = 1)), -SEALBUF_ERR_TARGET);
     ck_assert_int_eq(sealbuf_get(consumer, &none, GET(.id = 0)), -SEALBUF_ERR_TARGET);
     ck_assert_int_eq(sealbuf_get(consumer, &none, GET(.id = 999)), -SEALBUF_ERR_NOT_FOUND);
-    ck_assert_int_eq(sealbuf_get(consumer, &none, GET(.name = "a/b", .flags = 4)), -SEALBUF_ERR_FLAGS);
+    ck_assert_int_eq(sealbuf_get(consumer, &none, GET(.name = "a/b", .flags = 8)), -SEALBUF_ERR_FLAGS);
     ck_assert_int_eq(sealbuf_get(consumer, &none, GET(.name = "a/b", .seals = 0x40)), -SEALBUF_ERR_SEALS);
     ck_assert_ptr_eq(none, untouched);
     sealbuf_buffer_free(by_name);

@@ -163,9 +163,9 @@ pid=$(property sealbufd.service MainPID)
 sleep 3
 check "a loop that runs is left alone" property_is sealbufd.service MainPID "$pid"
 kill -STOP "$pid"
-sleep 1.7
+sleep 0.8 # it was fed a second ago at most
 kill -CONT "$pid"
-check "a loop that stood still for a while, and nearly for too long, is logged" in_journal "$(message_id late)"
+check "a loop that stood still for a while is logged" in_journal "$(message_id late)"
 check "and left alone" property_is sealbufd.service MainPID "$pid"
 kill -STOP "$pid"
 check "a loop that stands still is ended, and another broker serves" await 10 other_broker_than "$pid"
