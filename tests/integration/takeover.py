@@ -22,14 +22,13 @@ from ledger import bytes_of, close_all, ledger_of, resigned, slots_of, with_reco
 from lives import Lives
 from manager import Manager
 from sealbuf_wire import IMMUTABLE
-from testbed import (SEALBUFD, Broker, Suite, equal, eventually, fetch, in_child, make, need_root, process)
+from testbed import SEALBUFD, Broker, Suite, equal, eventually, fetch, in_child, make, need_root
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'systemd'))
 from managers import spawn  # noqa: E402
 
-ALICE = 61001
 O_CLOEXEC = 0o2000000
-LEDGER, LISTENER, PEER, REPLY = 3, 2, 9, 11  # enum handover_kind
+LISTENER, LEDGER, NAME, TOKEN, PEER, REPLY = 2, 3, 7, 8, 9, 11  # enum handover_kind
 suite = Suite()
 
 
@@ -154,34 +153,6 @@ def grown_then_sealed(broker, bystander):
         eventually(lambda: bystander.accounts()['bytes'] == 0, what='nothing is charged')
 
 
-def churn(broker):
-    """Names that are in the handover now, and in the ledger a moment later."""
-    client = broker.connect()
-    while True:
-        buffer = client.create(0)
-        os.close(buffer['fd'])
-        client.publish(buffer['id'], 'keep', flags=wire.PUBLISH_REPLACE)
-        for flags in (wire.PUBLISH_VOLATILE, 0):
-            names = ['%d/%d' % (flags, i) for i in range(250)]
-            client.call(wire.PUBLISH, [{'id': buffer['id'], 'name': name, 'mode': 0o600, 'flags': flags}
-                                       for name in names]).close()
-            time.sleep(0.002)
-            client.start(wire.REMOVE, [{'name': name} for name in names])
-            if not flags:
-                client.receive().close()
-        client.receive().close()
-
-
-@suite.test
-def moving_names(*_):
-    """Names that move from the handover to the ledger while a program is on trial are no reason to refuse it"""
-    need_root()
-    with stored_broker() as (broker, _, client), process(lambda: in_child(lambda: churn(broker), ALICE, ALICE)):
-        time.sleep(0.2)
-        for _ in range(30):
-            client.reexec()
-
-
 @suite.test
 def waiting_reply(*_):
     """A reply that waits in the broker is handed over with its descriptor, arrives, and is charged no more"""
@@ -300,6 +271,30 @@ def in_earnest(*_):
                 equal('cannot take over: the ledger' in said(), True, 'it says why: ' + said())
             if bad is not None:
                 os.close(bad)
+        close_all(entries)
+
+
+@suite.test
+def moved(*_):
+    """Names and tokens that moved from the handover to the ledger while a program is on trial are no reason to refuse it"""
+    with Lives() as lives, contextlib.ExitStack() as stack:
+        lives.start()
+        with lives.connect() as client:
+            number = make(client, b'kept', 'kept', seals=IMMUTABLE)['id']
+            client.call(wire.PUBLISH, [{'id': number, 'name': 'name/%d' % i, 'mode': 0o600} for i in range(250)]).close()
+            client.call(wire.SHARE, [{'name': 'kept'}] * 60).close()
+        lives.kill()
+        entries = lives.manager.duplicates()
+        ledger, (kept,) = ledger_of(entries), [fd for name, fd in entries if name != 'ledger']
+        report = os.memfd_create('report')
+        stack.callback(os.close, report)
+        records = [record(LEDGER, struct.pack('<IQ', ledger, 0)), record(4, struct.pack('<IQ', kept, number))]
+        for i in range(10):
+            records.append(record(NAME, struct.pack('<QQQIIII', number, 1, 0, os.getuid(), 0, 0o600, 0), b'moved/%d' % i))
+            records.append(record(TOKEN, struct.pack('<QQIII', number, 0, os.getuid(), 0, 0), bytes([i + 1]) * 24))
+        with taking_over(records, [ledger, kept, report], SEALBUFD_TRIAL=str(report)) as (program, said):
+            equal((program.wait(20), said()), (0, ''), 'outcome')
+            equal(os.pread(report, 8, 0), struct.pack('<Q', 1), 'what it reports')
         close_all(entries)
 
 
