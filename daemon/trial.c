@@ -225,7 +225,8 @@ bool trial_has_worked(struct trial *trial, char cause[TRIAL_CAUSE])
         snprintf(cause, TRIAL_CAUSE, "was killed by signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
     else if (WEXITSTATUS(status) == NOT_EXECUTED &&
              pread(trial->report, &error, sizeof(error), ERROR_AT) == sizeof(error))
-        snprintf(cause, TRIAL_CAUSE, "the kernel cannot execute it: %s", strerror(-error));
+        snprintf(cause, TRIAL_CAUSE, "the kernel cannot execute it: %s; install a sealbufd there and try again",
+                 error == -ENOENT ? "it is a script, or its interpreter is missing" : strerror(-error));
     else if (WEXITSTATUS(status) != 0)
         snprintf(cause, TRIAL_CAUSE, "exited with status %d; the broker's log, before this line, says why",
                  WEXITSTATUS(status));
