@@ -407,4 +407,8 @@ def passed_otherwise(*_):
 
 
 if __name__ == '__main__':
-    suite.main()
+    with open(SEALBUFD, 'rb') as program:
+        HAS_STORE = b'libsystemd' in program.read()
+    if HAS_STORE:
+        suite.main()
+    print('1..0 # SKIP sealbufd is built without systemd')
