@@ -525,6 +525,7 @@ def trials_end(*_):
 @suite.test
 def tells_nobody(*_):
     """a program on trial is not told where the service manager and its watchdog are"""
+    need_systemd()
     with Manager() as manager, Installed(environment={**manager.environment, 'WATCHDOG_USEC': '60000000'}) as broker:
         broker.install_impostor('exit(getenv("NOTIFY_SOCKET") || getenv("WATCHDOG_USEC") ? 4 : 3)')
         fail_to_reexec(broker, 'exited with status 3')
@@ -757,6 +758,7 @@ def reexec_with_work(broker, manager, big):
 @suite.test
 def never_at_rest(*_):
     """a re-exec waits for what the store and the workers have begun with, and leaves all else to the next program"""
+    need_systemd()
     with Manager() as manager, Broker(environment=manager.environment) as broker:
         waited = {big: min(reexec_with_work(broker, manager, big) for _ in range(3)) for big in (False, True)}
         print('# nobody was served for %(False).1f ms; with big buffers that are to be freed %(True).1f ms' %
