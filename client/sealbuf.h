@@ -301,11 +301,17 @@ SEALBUF_API int sealbuf_seal(sealbuf_client *client, uint64_t id, uint32_t seals
 
 struct sealbuf_publish_options {
     size_t struct_size;
-    const char *name; /* 1 to 255 bytes, parts separated by slashes */
-    uint32_t seals;   /* to be there when it is published; what is missing is applied, unless SEALBUF_PUBLISH_VERIFY */
-    uint32_t mode;    /* who may get it: permission bits as of files, 0666 at most; 0 means 0600 */
-    uint32_t flags;   /* SEALBUF_PUBLISH_... */
-    uint32_t group;   /* with SEALBUF_PUBLISH_GROUP: whose the middle bits of the mode are; else one's own group */
+    const char *name;  /* 1 to 255 bytes, parts separated by slashes */
+    uint32_t seals;    /* to be there when it is published; what is missing is applied, unless SEALBUF_PUBLISH_VERIFY */
+    uint32_t mode;     /* who may get it: permission bits as of files, 0666 at most; 0 means 0600 */
+    uint32_t flags;    /* SEALBUF_PUBLISH_... */
+    uint32_t group;    /* with SEALBUF_PUBLISH_GROUP: whose the middle bits of the mode are; else one's own group */
+    uint64_t expected; /* with SEALBUF_PUBLISH_COMPARE: the generation that the name must be at; 0: none */
+    uint64_t expire_ms;          /* how long the name is there; 0: until it is removed. sealbuf_touch renews it */
+    uint32_t keep;               /* so many former generations can still be got: SEALBUF_MAX_KEEP at most */
+    uint32_t reserved;           /* 0 */
+    const char *const *metadata; /* "KEY=VALUE" strings, NULL at the end, in place of those that the buffer has; only
+                                    before it is published first. NULL: it keeps them */
 };
 
 /*
@@ -336,6 +342,9 @@ struct sealbuf_put_options {
     uint32_t group; /* with SEALBUF_PUBLISH_GROUP */
     const char *label;
     const char *const *metadata;
+    uint64_t expected, expire_ms; /* as of sealbuf_publish */
+    uint32_t keep;
+    uint32_t reserved; /* 0 */
 };
 
 /* These bytes under this name, in one call: create, fill, seal, publish. Errors of all four. */
@@ -345,12 +354,15 @@ SEALBUF_API int sealbuf_put(sealbuf_client *client, const struct sealbuf_put_opt
 struct sealbuf_get_options {
     size_t struct_size;
     const char *name;
-    uint64_t id;       /* instead of a name */
-    uint32_t owner;    /* whose name, with SEALBUF_GET_OF_OWNER; else one's own */
-    uint32_t seals;    /* that it must have; the library asks the kernel, not the broker's word */
-    uint32_t flags;    /* SEALBUF_GET_... */
-    uint32_t reserved; /* 0 */
-    const char *token; /* instead of a name: what sealbuf_share has written */
+    uint64_t id;         /* instead of a name */
+    uint32_t owner;      /* whose name, with SEALBUF_GET_OF_OWNER; else one's own */
+    uint32_t seals;      /* that it must have; the library asks the kernel, not the broker's word */
+    uint32_t flags;      /* SEALBUF_GET_... */
+    uint32_t reserved;   /* 0 */
+    const char *token;   /* instead of a name: what sealbuf_share has written */
+    uint64_t generation; /* of the name: this one, current or kept; 0: the current one */
+    uint64_t newer_than; /* a generation above this one; 0: any */
+    uint64_t wait_ms;    /* with SEALBUF_GET_WAIT: for so long at most; 0: for ever */
 };
 #define SEALBUF_GET_OF_OWNER 0x10000u /* `owner` is set */
 
@@ -369,9 +381,10 @@ SEALBUF_API int sealbuf_get_many(sealbuf_client *client, sealbuf_buffer **buffer
 struct sealbuf_target {
     size_t struct_size;
     const char *name;
-    uint64_t id;    /* instead of a name */
-    uint32_t owner; /* with SEALBUF_GET_OF_OWNER */
-    uint32_t flags;
+    uint64_t id;         /* instead of a name */
+    uint32_t owner;      /* with SEALBUF_GET_OF_OWNER */
+    uint32_t flags;      /* SEALBUF_GET_OF_OWNER, SEALBUF_REMOVE_ATOMIC */
+    uint64_t generation; /* of the name. STAT: this one, current or kept; REMOVE: only if it is at this one. 0: any */
 };
 
 /* What the broker says of a buffer. The strings are never NULL. */
@@ -391,6 +404,8 @@ struct sealbuf_info {
     const char *metadata; /* KEY=VALUE pairs, each ended by a NUL byte */
     size_t metadata_size;
     const char *creator_security; /* the creator's security label, of SELinux for example */
+    uint64_t expire_ms;           /* how long the name will be there yet; 0: until it is removed */
+    uint64_t oldest;              /* generation of the name that can still be got */
 };
 
 /* The value of the first pair with this key, or NULL. Points into info. */
@@ -404,6 +419,49 @@ SEALBUF_API int sealbuf_remove(sealbuf_client *client, const struct sealbuf_targ
 /* *info and its strings live until the next call on this client. SEALBUF_ERR_NOT_FOUND, _DENIED. */
 SEALBUF_API int sealbuf_stat(sealbuf_client *client, const struct sealbuf_target *target,
                              const struct sealbuf_info **info);
+
+/* Several names, at most 253, else -EINVAL; as sealbuf_create_many. With SEALBUF_REMOVE_ATOMIC in each: all or none. */
+SEALBUF_API int sealbuf_remove_many(sealbuf_client *client, int *status, const struct sealbuf_target *targets,
+                                    size_t count);
+
+/*
+ * Renews the lease of a name of one's own: from now on it is there for expire_ms, or, with 0, until it is removed.
+ * It also counts as a use, where the name is evictable. target->id must be 0. SEALBUF_ERR_NOT_FOUND, _DENIED, _TARGET.
+ */
+SEALBUF_API int sealbuf_touch(sealbuf_client *client, const struct sealbuf_target *target, uint64_t expire_ms);
+
+/* ---- Watching: sealbuf_watch(3) ---------------------------------------------------------------------------------- */
+
+struct sealbuf_watch_options {
+    size_t struct_size;
+    const char *prefix; /* of the names; NULL or "" for all; with SEALBUF_WATCH_EXACT the name */
+    uint32_t owner;     /* whose names, with SEALBUF_GET_OF_OWNER; else one's own */
+    uint32_t flags;     /* SEALBUF_WATCH_..., SEALBUF_GET_OF_OWNER */
+};
+
+/* What has happened to a name. */
+struct sealbuf_change {
+    size_t struct_size;
+    uint32_t kind;                   /* enum sealbuf_change_kind; there may be others some day */
+    int error;                       /* of the end of a watch (kind 0): why; else 0 */
+    const struct sealbuf_info *info; /* id, size, seals, generation, name, ...: as it was then */
+    sealbuf_buffer *buffer; /* with SEALBUF_WATCH_DESCRIPTORS, verified as by sealbuf_get; NULL: it was gone already */
+    const char *sentence;   /* with an error; "" where there is none */
+};
+/* `change` lives during the call. To keep its buffer, take it: sealbuf_change_take_buffer. What is not taken is freed.
+   As a reply's callback it may start requests, but neither wait for one nor disconnect. */
+typedef void sealbuf_change_fn(sealbuf_client *client, const struct sealbuf_change *change, void *userdata);
+SEALBUF_API sealbuf_buffer *sealbuf_change_take_buffer(const struct sealbuf_change *change);
+
+/*
+ * Watches names: fn is called for each that is there (PRESENT), then once with SYNC, and from then on for whatever
+ * happens to them, in order and without a gap. Whoever does not keep up is told OVERFLOW, and then all that is there
+ * anew, up to the next SYNC. The same happens after the broker has been started again. Returns the watch's serial
+ * number (above 0), or a negative error; never waits. It ends with sealbuf_cancel, after which fn is not called any
+ * more; or with a call of kind 0, and then its error says why. SEALBUF_ERR_LIMIT, _NAME, _DENIED, _FLAGS come so, too.
+ */
+SEALBUF_API int sealbuf_watch(sealbuf_client *client, const struct sealbuf_watch_options *options,
+                              sealbuf_change_fn *fn, void *userdata);
 
 /* ---- Tokens: sealbuf_share(3) ------------------------------------------------------------------------------------ */
 
@@ -491,6 +549,8 @@ struct sealbuf_account {
     uint64_t queued_descriptors, queued_descriptors_limit;     /* kept for replies that wait, and for workers */
     uint64_t in_flight, in_flight_limit;                       /* descriptors that were sent and not yet received */
     uint64_t stored, stored_limit;                             /* buffers in the service manager's store */
+    uint64_t waits, waits_limit;                               /* GETs that wait */
+    uint64_t watches, watches_limit;
 };
 
 struct sealbuf_accounts_options {
@@ -536,7 +596,8 @@ SEALBUF_API int sealbuf_dispatch(sealbuf_client *client);
    is up. */
 SEALBUF_API int sealbuf_wait(sealbuf_client *client, int timeout_ms);
 /* Forgets a request's callback, and the buffer that it was to adopt. The request is carried out all the same, what
-   comes back is closed. -ENOENT: there is no such request, or nothing of it to forget. */
+   comes back is closed; but a GET that waits, and a watch, are ended. -ENOENT: there is no such request, or nothing of
+   it to forget. */
 SEALBUF_API int sealbuf_cancel(sealbuf_client *client, int serial);
 /* Requests that have no reply yet. */
 SEALBUF_API size_t sealbuf_pending(const sealbuf_client *client);
@@ -565,6 +626,9 @@ SEALBUF_API int sealbuf_start_revoke(sealbuf_client *client, const struct sealbu
 SEALBUF_API int sealbuf_start_stat(sealbuf_client *client, const struct sealbuf_target *targets, size_t count,
                                    sealbuf_reply_fn *fn, void *userdata);
 
+/* expire_ms as of sealbuf_touch, for all of them. */
+SEALBUF_API int sealbuf_start_touch(sealbuf_client *client, const struct sealbuf_target *targets, size_t count,
+                                    uint64_t expire_ms, sealbuf_reply_fn *fn, void *userdata);
 SEALBUF_API int sealbuf_start_reexec(sealbuf_client *client, sealbuf_reply_fn *fn, void *userdata);
 
 /* The reply lives during the callback. */

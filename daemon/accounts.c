@@ -32,6 +32,8 @@ static int add(struct request *request, const struct quota *quota, const struct 
     FILL(queued_descriptors, RESOURCE_QUEUED)
     FILL(in_flight, RESOURCE_IN_FLIGHT)
     FILL(stored, RESOURCE_STORED)
+    FILL(waits, RESOURCE_WAITS)
+    FILL(watches, RESOURCE_WATCHES)
     if (!request->broker->store.is_there)
         out->stored_limit = 0;
     int r = record_encode(&account_record_schema, &request->reply, out);

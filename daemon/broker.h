@@ -8,7 +8,9 @@
 #include <sys/queue.h>
 
 #include "buffer.h"
+#include "changes.h"
 #include "config.h"
+#include "deadline.h"
 #include "ledger.h"
 #include "memfd.h"
 #include "quota.h"
@@ -36,6 +38,8 @@ struct broker {
     struct buffers buffers;
     struct registry registry;
     struct tokens tokens;
+    struct deadlines deadlines;
+    struct changes changes; /* for who waits and watches */
     struct reaper reaper;
     struct store store;
     struct turns turns;

@@ -98,7 +98,7 @@ static void remove_all_of(struct broker *broker, struct buffer *buffer, uid_t ow
     for (name = LIST_FIRST(&buffer->names); name; name = next_name) {
         next_name = LIST_NEXT(name, of_buffer);
         if (name->owner == owner)
-            registry_unbind(&broker->registry, name);
+            registry_unbind(&broker->registry, name, SEALBUF_CHANGE_TAKEN);
     }
 }
 
@@ -111,7 +111,7 @@ static void carry_out(struct claim *claim)
     if (!was.by_name)
         remove_all_of(broker, was.buffer, was.owner);
     else if (was.name)
-        registry_unbind(&broker->registry, was.name);
+        registry_unbind(&broker->registry, was.name, SEALBUF_CHANGE_TAKEN);
 }
 
 /* Whether the other side has gone, and left something of ours unread. It is told once. */

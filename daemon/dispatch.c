@@ -56,6 +56,9 @@ static const struct handler {
     [SEALBUF_OP_REVOKE] = {.record = serve_revoke},
     [SEALBUF_OP_ACCOUNTS] = {.list = accounts_serve},
     [SEALBUF_OP_REEXEC] = {.whole = serve_reexec},
+    [SEALBUF_OP_TOUCH] = {.record = serve_touch},
+    [SEALBUF_OP_WATCH] = {.list = serve_watch, .is_for_unknown = true},
+    [SEALBUF_OP_CANCEL] = {.record = serve_cancel, .is_for_unknown = true},
 };
 
 static const struct handler *handler_of(const struct request *request)

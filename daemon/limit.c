@@ -169,6 +169,8 @@ int limits_settle(struct limits *limits, char *cause, size_t room)
     settle(&limits->all[RESOURCE_TOKENS], limits->all[RESOURCE_BUFFERS]);
     settle(&limits->all[RESOURCE_REQUESTS], 4096);
     settle(&limits->all[RESOURCE_REPLIES], 4096);
+    settle(&limits->all[RESOURCE_WAITS], 65536);
+    settle(&limits->all[RESOURCE_WATCHES], 16384);
     for (unsigned i = 0; i < COUNTED_RESOURCES; i++) {
         assert(limits->all[i]); /* each resource has its default above */
         settle(&limits->uid[i], limits->all[i]);

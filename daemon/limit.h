@@ -28,7 +28,9 @@
       "an eighth of the descriptors, at most 4096", "queued-descriptors")                                              \
     C(IN_FLIGHT, "in-flight", "descriptors that were sent and not yet received", "3/4 of RLIMIT_NOFILE", "in-flight")  \
     C(STORED, "stored", "buffers in the service manager's store",                                                      \
-      "what the unit allows ($FDSTORE) less 16, else 4000", "stored")
+      "what the unit allows ($FDSTORE) less 16, else 4000", "stored")                                                  \
+    C(WAITS, "waits", "GETs that wait for a name", "65536", "waits")                                                   \
+    C(WATCHES, "watches", "watches", "16384", "watches")
 
 enum resource {
 #define COUNTED_RESOURCE(identifier, key, meaning, for_all, for_uid) RESOURCE_##identifier,

@@ -160,7 +160,7 @@ static int start(struct broker *broker, const struct config *config, struct take
     credentials_learn_namespace();
     quota_init(&broker->quota, &config->limits, credentials_uid_is_known(geteuid()) ? geteuid() : (uid_t)-1);
     buffers_init(&broker->buffers, &broker->quota, &broker->reaper, &broker->store);
-    registry_init(&broker->registry, &broker->quota, &broker->buffers);
+    registry_init(&broker->registry, broker);
     int r = memfd_devices_probe(&broker->devices);
     if (r < 0) {
         log_line(LOG_ERR, "this kernel makes no memfds: %s", strerror(-r));
@@ -179,7 +179,8 @@ static int start(struct broker *broker, const struct config *config, struct take
     if (!broker->loop)
         return -ENOMEM;
     turns_init(broker);
-    tokens_init(&broker->tokens, &broker->quota, broker->loop);
+    deadlines_init(&broker->deadlines, broker->loop);
+    tokens_init(&broker->tokens, &broker->quota, &broker->deadlines);
     broker->workers = workers_start(broker->loop, SEALERS);
     broker->reaper.workers = workers_start(broker->loop, CLOSERS);
     broker->reaper.foreign = workers_start(broker->loop, FOREIGN_CLOSERS);
@@ -267,7 +268,7 @@ static void forget_names(struct broker *broker)
     struct name *name;
 
     while ((name = RB_ROOT(&broker->registry.names)))
-        registry_unbind(&broker->registry, name);
+        registry_unbind(&broker->registry, name, SEALBUF_CHANGE_REMOVED);
 }
 
 /* Everything that was charged must come back: what does not was lost on the way, and that is a bug to be seen. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "broker.h"
 #include "claim.h"
 #include "clock.h"
 #include "ledger.h"
@@ -27,9 +28,12 @@ static int compare_names(const struct name *a, const struct name *b)
 
 TREE_GENERATE(name_tree, name, link, compare_names)
 
-void registry_init(struct registry *registry, struct quota *quota, struct buffers *buffers)
+void registry_init(struct registry *registry, struct broker *broker)
 {
-    *registry = (struct registry){.quota = quota, .buffers = buffers};
+    *registry = (struct registry){.quota = &broker->quota,
+                                  .buffers = &broker->buffers,
+                                  .deadlines = &broker->deadlines,
+                                  .changes = &broker->changes};
     RB_INIT(&registry->names);
 }
 
@@ -136,9 +140,12 @@ static int rebind(struct registry *registry, struct name *name, const struct bin
     int r = record_name(registry, name, &after, binding->buffer);
     if (r)
         return r;
+    struct visibility visibility = {.group = name->group, .mode = name->mode};
     if (before)
         detach(name);
     attach(name, binding->buffer, &after);
+    changes_note(registry->changes, before ? SEALBUF_CHANGE_REPLACED : SEALBUF_CHANGE_PUBLISHED, name,
+                 before ? &visibility : NULL);
     buffer_unhold(registry->buffers, binding->buffer); /* its names hold it now */
     if (before)
         buffer_drop_if_unheld(registry->buffers, before);
@@ -223,10 +230,11 @@ int registry_restore(struct registry *registry, const struct ledger_name *record
     return 0;
 }
 
-void registry_unbind(struct registry *registry, struct name *name)
+void registry_unbind(struct registry *registry, struct name *name, enum sealbuf_change_kind why)
 {
     struct buffer *buffer = name->buffer;
 
+    changes_note(registry->changes, why, name, NULL);
     ledger_clear(registry->buffers->ledger, &name->slot);
     detach(name);
     forget(registry, name);

@@ -15,9 +15,13 @@
 #include "buffer.h"
 #include "codec.h"
 #include "credentials.h"
+#include "deadline.h"
 #include "tree.h"
 
+struct broker;
+struct changes;
 struct ledger_name;
+struct peer;
 
 struct name {
     RB_ENTRY(name) link;
@@ -28,7 +32,15 @@ struct name {
     uid_t owner;
     gid_t group;
     uint16_t mode;
-    bool take; /* whoever gets it by this name takes it out of the broker */
+    bool take;         /* whoever gets it by this name takes it out of the broker */
+    bool is_past;      /* a former generation, which is kept behind the one that is current */
+    bool is_evictable; /* it is among those of its account */
+    uint8_t keep;      /* so many former generations are kept; of the current one */
+    struct deadline lease;
+    uint64_t deadline_ns;     /* of the lease, CLOCK_MONOTONIC; 0: none */
+    struct peer *publisher;   /* with whose connection it goes; NULL: it does not */
+    LIST_ENTRY(name) of_peer; /* among those that go with it */
+    TAILQ_ENTRY(name) by_use; /* among the evictable ones of its owner, the least recently used first */
     uint8_t length;
     uint32_t slot; /* in the ledger: it survives the broker; 0: it does not */
     char text[];
@@ -40,6 +52,8 @@ struct registry {
     struct name_tree names;
     struct quota *quota;
     struct buffers *buffers;
+    struct deadlines *deadlines;
+    struct changes *changes;
 };
 
 struct binding {
@@ -47,11 +61,15 @@ struct binding {
     gid_t group;
     uint16_t mode;
     bool take;
+    bool is_evictable;
+    uint8_t keep;
+    uint64_t deadline_ns;
+    struct peer *publisher; /* with whose connection it is to go, or NULL */
     struct span name;
     struct buffer *buffer;
 };
 
-void registry_init(struct registry *registry, struct quota *quota, struct buffers *buffers);
+void registry_init(struct registry *registry, struct broker *broker);
 struct name *registry_find(struct registry *registry, uid_t owner, struct span name);
 /* The first name behind (owner, name) in order, or NULL. */
 struct name *registry_after(struct registry *registry, uid_t owner, struct span name);
@@ -72,7 +90,8 @@ int registry_restore(struct registry *registry, const struct ledger_name *record
                      struct name **restored);
 /* The record that tells of it; its strings are the name's. */
 void name_to_ledger(const struct name *name, struct ledger_name *record);
-void registry_unbind(struct registry *registry, struct name *name);
+/* All generations of it; `why` is REMOVED, EXPIRED, EVICTED or TAKEN. */
+void registry_unbind(struct registry *registry, struct name *name, enum sealbuf_change_kind why);
 
 /* Whether somebody is taking the buffer by it, or by a token of its owner's: it is there for nobody else. */
 bool name_is_claimed(const struct name *name);

@@ -38,6 +38,9 @@ union request_record {
     struct share_request share;
     struct revoke_request revoke;
     struct accounts_request accounts;
+    struct touch_request touch;
+    struct watch_request watch;
+    struct cancel_request cancel;
 };
 
 union reply_record {
@@ -46,6 +49,7 @@ union reply_record {
     struct buffer_record buffer;
     struct stats_reply stats;
     struct token_record token;
+    struct event_record event;
 };
 
 struct request {
@@ -93,6 +97,8 @@ void log_refusal(struct request *request, const char *message_id, const char *li
 
 /* What a handler of a whole request returns that has put it aside, to be called again. */
 #define REQUEST_ASIDE 2
+/* It has no reply for now: somebody else will answer it (wait.h, watch.h). */
+#define REQUEST_DETACHED 3
 
 /* The buffer's own descriptor, into the shipment. */
 void request_ship(struct request *request, struct buffer *buffer);

@@ -180,7 +180,7 @@ const char *restore_name(struct broker *broker, const struct ledger_name *record
         return "its record has no text or no owner";
     name = registry_find(&broker->registry, record->owner, record->text);
     if (name) /* what comes later counts, even where its own buffer is missing: the older one must not come back */
-        registry_unbind(&broker->registry, name);
+        registry_unbind(&broker->registry, name, SEALBUF_CHANGE_REMOVED);
     if (!buffer)
         return "its buffer is missing";
     /* On trial the broker goes on: what has gone from the ledger, and what has come, may both be there. */

@@ -20,6 +20,11 @@ int serve_stat(struct request *request, const union request_record *in, union re
 int serve_share(struct request *request, const union request_record *in, union reply_record *out);
 int serve_revoke(struct request *request, const union request_record *in, union reply_record *out);
 
+int serve_touch(struct request *request, const union request_record *in, union reply_record *out);
+int serve_cancel(struct request *request, const union request_record *in, union reply_record *out);
+/* REQUEST_DETACHED: its replies come when there is something to tell. */
+int serve_watch(struct request *request, const union request_record *in);
+
 int serve_stats(struct request *request);
 /* Also REQUEST_ASIDE. */
 int serve_reexec(struct request *request);

@@ -139,7 +139,7 @@ static int find_to_get(struct request *request, const struct get_request *in, st
 {
     if (in->token.length)
         return redeem(request, in, target);
-    return target_find(request, &(struct target_request){in->id, in->owner, in->name},
+    return target_find(request, &(struct target_request){.id = in->id, .owner = in->owner, .name = in->name},
                        in->flags & SEALBUF_GET_WRITABLE ? ACCESS_READ_WRITE : ACCESS_READ, target);
 }
 
@@ -205,7 +205,7 @@ static void unbind_all(struct request *request, struct buffer *buffer)
     for (; name; name = next) {
         next = LIST_NEXT(name, of_buffer);
         if (who->uid == name->owner || peer_is_administrator(request->peer))
-            registry_unbind(&request->broker->registry, name);
+            registry_unbind(&request->broker->registry, name, SEALBUF_CHANGE_REMOVED);
     }
 }
 
@@ -231,7 +231,7 @@ int serve_remove(struct request *request, const union request_record *record, un
                       "removed '%.*s' of uid %u", SPAN_ARGS(name_text(target.name)), (unsigned)target.name->owner);
     }
     if (in->id == 0)
-        registry_unbind(&request->broker->registry, target.name);
+        registry_unbind(&request->broker->registry, target.name, SEALBUF_CHANGE_REMOVED);
     else if (LIST_EMPTY(&target.buffer->names))
         buffer_unhold(&request->broker->buffers, target.buffer);
     else

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "token.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
 #include "buffer.h"
-#include "clock.h"
 #include "ledger.h"
-
-/* The others expire in the loop's next turn; until they are removed, nobody finds them. */
-#define EXPIRE_AT_ONCE 16
 
 static int compare_handles(const struct token *a, const struct token *b)
 {
@@ -19,60 +16,17 @@ static int compare_handles(const struct token *a, const struct token *b)
 
 TREE_GENERATE(token_tree, token, link, compare_handles)
 
-static int compare_deadlines(const struct token *a, const struct token *b)
+static void on_expiry(struct deadline *deadline)
 {
-    if (a->deadline_ns != b->deadline_ns)
-        return a->deadline_ns < b->deadline_ns ? -1 : 1;
-    return compare_handles(a, b);
+    struct token *token = (struct token *)(void *)((char *)deadline - offsetof(struct token, expiry));
+
+    token_remove(token);
 }
 
-TREE_GENERATE(token_deadlines, token, in_time, compare_deadlines)
-
-/* Sets the timer for the token that expires next. */
-static void watch_next(struct tokens *tokens, uint64_t now)
+void tokens_init(struct tokens *tokens, struct quota *quota, struct deadlines *deadlines)
 {
-    const struct token *next = RB_MIN(token_deadlines, &tokens->expiring);
-
-    evtimer_del(&tokens->expiry);
-    if (!next)
-        return;
-    uint64_t us = next->deadline_ns > now ? (next->deadline_ns - now) / 1000 + 1 : 0;
-    struct timeval time = {.tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000)};
-    evtimer_add(&tokens->expiry, &time);
-}
-
-static void on_expiry(evutil_socket_t fd, short what, void *argument)
-{
-    struct tokens *tokens = argument;
-    uint64_t now = clock_monotonic_ns();
-    struct token *token;
-
-    (void)fd, (void)what;
-    for (unsigned i = 0; i < EXPIRE_AT_ONCE; i++) {
-        token = RB_MIN(token_deadlines, &tokens->expiring);
-        if (!token || token->deadline_ns > now)
-            break;
-        token_remove(token);
-    }
-    watch_next(tokens, now);
-}
-
-void tokens_init(struct tokens *tokens, struct quota *quota, struct event_base *loop)
-{
-    *tokens = (struct tokens){.quota = quota};
+    *tokens = (struct tokens){.quota = quota, .deadlines = deadlines};
     RB_INIT(&tokens->by_handle);
-    RB_INIT(&tokens->expiring);
-    evtimer_assign(&tokens->expiry, loop, on_expiry, tokens);
-}
-
-/* Longer than a year is as good as never, and no sum of times overflows. */
-static uint64_t deadline_in(uint64_t expire_ms)
-{
-    static const uint64_t longest_ms = 366ULL * 24 * 3600 * 1000;
-
-    if (expire_ms == 0 || expire_ms > longest_ms)
-        return 0;
-    return clock_monotonic_ns() + expire_ms * 1000000;
 }
 
 /* Handles are random as well, so that they tell nothing; one that is taken is as good as never drawn. */
@@ -95,11 +49,7 @@ static void insert(struct tokens *tokens, struct token *token)
     RB_INSERT(token_tree, &tokens->by_handle, token);
     LIST_INSERT_HEAD(&token->buffer->tokens, token, of_buffer);
     token->buffer->token_count++;
-    if (!token->deadline_ns)
-        return;
-    RB_INSERT(token_deadlines, &tokens->expiring, token);
-    if (RB_MIN(token_deadlines, &tokens->expiring) == token)
-        watch_next(tokens, clock_monotonic_ns());
+    deadline_set(tokens->deadlines, &token->expiry, token->deadline_ns, on_expiry);
 }
 
 static void fill_in(struct token *token, const struct token_spec *spec)
@@ -212,7 +162,7 @@ struct token *token_find(struct tokens *tokens, struct span bytes)
     struct token *token = token_find_handle(tokens, bytes);
     if (!token || !same_secret(token->secret, (const uint8_t *)bytes.data + sizeof(token->handle)))
         return NULL;
-    return token->deadline_ns && token->deadline_ns <= clock_monotonic_ns() ? NULL : token;
+    return deadline_has_passed(&token->expiry) ? NULL : token;
 }
 
 void token_use(struct token *token)
@@ -229,8 +179,7 @@ void token_use(struct token *token)
 
 void token_remove(struct token *token)
 {
-    if (token->deadline_ns)
-        RB_REMOVE(token_deadlines, &token->tokens->expiring, token);
+    deadline_clear(token->tokens->deadlines, &token->expiry);
     ledger_clear(token->tokens->ledger, &token->slot);
     RB_REMOVE(token_tree, &token->tokens->by_handle, token);
     LIST_REMOVE(token, of_buffer);

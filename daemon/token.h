@@ -7,12 +7,11 @@
 #ifndef DAEMON_TOKEN_H
 #define DAEMON_TOKEN_H
 
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
 #include "codec.h"
+#include "deadline.h"
 #include "quota.h"
 #include "tree.h"
 
@@ -24,7 +23,6 @@ struct ledger_token;
 
 struct token {
     RB_ENTRY(token) link;
-    RB_ENTRY(token) in_time; /* among those that expire */
     LIST_ENTRY(token) of_buffer;
     struct tokens *tokens;
     struct buffer *buffer;
@@ -34,17 +32,16 @@ struct token {
     uint32_t flags;       /* SEALBUF_SHARE_... */
     uint32_t uses;        /* that are left; 0: any number */
     uint64_t deadline_ns; /* CLOCK_MONOTONIC; 0: never */
-    uint32_t slot;        /* in the ledger, as long as its buffer has one; 0: none */
+    struct deadline expiry;
+    uint32_t slot; /* in the ledger, as long as its buffer has one; 0: none */
 };
 RB_HEAD(token_tree, token);
-RB_HEAD(token_deadlines, token);
 
 struct tokens {
     struct token_tree by_handle;
     struct quota *quota;
-    struct ledger *ledger;           /* set once there is one */
-    struct token_deadlines expiring; /* the first one is the next */
-    struct event expiry;             /* for it; they may be many, and a timer for each would fire at once */
+    struct ledger *ledger; /* set once there is one */
+    struct deadlines *deadlines;
 };
 
 struct token_spec {
@@ -54,7 +51,7 @@ struct token_spec {
     uint64_t expire_ms; /* from now, CLOCK_MONOTONIC; 0: never */
 };
 
-void tokens_init(struct tokens *tokens, struct quota *quota, struct event_base *loop);
+void tokens_init(struct tokens *tokens, struct quota *quota, struct deadlines *deadlines);
 
 /* Charged to its maker. 0; SEALBUF_ERR_LIMIT with *met; SEALBUF_ERR_MEMORY; SEALBUF_ERR_INTERNAL: no random bytes. */
 int token_make(struct tokens *tokens, const struct token_spec *spec, struct token **token, struct limit_met *met);

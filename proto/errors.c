@@ -55,8 +55,8 @@ static const struct error_entry entries[] = {
           "start sealbufd or its socket unit, or set SEALBUF_SOCKET to where it listens"),
     ENTRY(DISCONNECTED, "the broker closed the connection",
           "connect again, unless the client does so by itself; the broker's log says why it closed"),
-    ENTRY(TIMED_OUT, "the broker did not answer in time",
-          "see whether the broker is stopped or overloaded, and try again"),
+    ENTRY(TIMED_OUT, "there was no answer in time",
+          "wait for longer; where nothing was waited for, see whether the broker is stopped or overloaded"),
     ENTRY(BAD_REPLY, "the broker's reply contradicts the protocol or the kernel",
           "do not use the buffer; connect to a broker that you trust"),
     ENTRY(MAPPED, "the buffer is mapped in another way already", "unmap it first"),
@@ -64,6 +64,9 @@ static const struct error_entry entries[] = {
           "ask who shared the buffer for a new one"),
     ENTRY(STORE_FULL, "the service manager's store is full, so what is published now would not survive the broker",
           "remove what is not needed, raise FileDescriptorStoreMax= of the unit, or say that it need not survive"),
+    ENTRY(GENERATION, "the name is not at the generation that was asked for",
+          "look which one it is at (`sealbufctl stat`), and decide anew"),
+    ENTRY(CANCELLED, "the request was cancelled", "ask again, if it is wanted after all"),
 };
 
 const struct error_entry *error_entry(uint32_t code)

@@ -68,7 +68,11 @@
     F(S, U32, mode, 0666, SEALBUF_ERR_MODE)                                                                            \
     F(S, U32, flags, SEALBUF_PUBLISH_FLAGS, SEALBUF_ERR_FLAGS)                                                         \
     F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_NAME)                                                               \
-    F(S, U32, group, ANY32, SEALBUF_ERR_FLAGS)
+    F(S, U32, group, ANY32, SEALBUF_ERR_FLAGS)                                                                         \
+    F(S, U64, expected, ANY64, SEALBUF_ERR_FLAGS)                                                                      \
+    F(S, U32, keep, SEALBUF_MAX_KEEP, SEALBUF_ERR_FLAGS)                                                               \
+    F(S, U64, expire_ms, ANY64, SEALBUF_ERR_FLAGS)                                                                     \
+    F(S, METADATA, metadata, SEALBUF_MAX_METADATA, SEALBUF_ERR_METADATA)
 
 #define GET_REQUEST_FIELDS(F, S)                                                                                       \
     F(S, U64, id, ANY64, SEALBUF_ERR_TARGET)                                                                           \
@@ -76,13 +80,18 @@
     F(S, U32, seals, SEALBUF_SEALS_ALL, SEALBUF_ERR_SEALS)                                                             \
     F(S, U32, flags, SEALBUF_GET_FLAGS, SEALBUF_ERR_FLAGS)                                                             \
     F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_NAME)                                                               \
-    F(S, TOKEN, token, SEALBUF_TOKEN_SIZE, SEALBUF_ERR_TOKEN)
+    F(S, TOKEN, token, SEALBUF_TOKEN_SIZE, SEALBUF_ERR_TOKEN)                                                          \
+    F(S, U64, generation, ANY64, SEALBUF_ERR_FLAGS)                                                                    \
+    F(S, U64, newer_than, ANY64, SEALBUF_ERR_FLAGS)                                                                    \
+    F(S, U64, wait_ms, ANY64, SEALBUF_ERR_FLAGS)
 
 /* REMOVE and STAT. */
 #define TARGET_REQUEST_FIELDS(F, S)                                                                                    \
     F(S, U64, id, ANY64, SEALBUF_ERR_TARGET)                                                                           \
     F(S, U32, owner, ANY32, SEALBUF_ERR_TARGET)                                                                        \
-    F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_NAME)
+    F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_NAME)                                                               \
+    F(S, U32, flags, SEALBUF_TARGET_FLAGS, SEALBUF_ERR_FLAGS)                                                          \
+    F(S, U64, generation, ANY64, SEALBUF_ERR_FLAGS)
 
 #define LIST_REQUEST_FIELDS(F, S)                                                                                      \
     F(S, U32, owner, ANY32, SEALBUF_ERR_TARGET)                                                                        \
@@ -110,7 +119,21 @@
     F(S, U32, from, ANY32, SEALBUF_ERR_TARGET)                                                                         \
     F(S, U32, flags, SEALBUF_ACCOUNTS_FLAGS, SEALBUF_ERR_FLAGS)
 
-/* The outcome of SEAL, PUBLISH, REMOVE, REVOKE: and of whatever a request as a whole was refused for. */
+#define TOUCH_REQUEST_FIELDS(F, S)                                                                                     \
+    F(S, U32, owner, ANY32, SEALBUF_ERR_TARGET)                                                                        \
+    F(S, U32, flags, 0, SEALBUF_ERR_FLAGS)                                                                             \
+    F(S, U64, expire_ms, ANY64, SEALBUF_ERR_FLAGS)                                                                     \
+    F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_NAME)
+
+#define WATCH_REQUEST_FIELDS(F, S)                                                                                     \
+    F(S, U32, owner, ANY32, SEALBUF_ERR_TARGET)                                                                        \
+    F(S, U32, flags, SEALBUF_WATCH_FLAGS, SEALBUF_ERR_FLAGS)                                                           \
+    F(S, PREFIX, name, SEALBUF_MAX_NAME, SEALBUF_ERR_NAME)
+
+/* Of a GET that waits, or of a WATCH. */
+#define CANCEL_REQUEST_FIELDS(F, S) F(S, U32, serial, ANY32, SEALBUF_ERR_TARGET)
+
+/* The outcome of SEAL, PUBLISH, REMOVE, REVOKE, TOUCH, CANCEL: and of whatever a request as a whole was refused for. */
 #define OUTCOME_FIELDS(F, S)                                                                                           \
     F(S, U32, status, ANY32, SEALBUF_ERR_MALFORMED)                                                                    \
     F(S, U32, seals, ANY32, SEALBUF_ERR_MALFORMED)                                                                     \
@@ -139,7 +162,26 @@
     F(S, METADATA, metadata, SEALBUF_MAX_METADATA, SEALBUF_ERR_MALFORMED)                                              \
     F(S, TEXT, text, SEALBUF_MAX_TEXT, SEALBUF_ERR_MALFORMED)                                                          \
     F(S, U64, creator_pidfd, ANY64, SEALBUF_ERR_MALFORMED)                                                             \
-    F(S, TEXT, creator_security, SEALBUF_MAX_TEXT, SEALBUF_ERR_MALFORMED)
+    F(S, TEXT, creator_security, SEALBUF_MAX_TEXT, SEALBUF_ERR_MALFORMED)                                              \
+    F(S, U64, expire_ms, ANY64, SEALBUF_ERR_MALFORMED)                                                                 \
+    F(S, U64, oldest, ANY64, SEALBUF_ERR_MALFORMED)
+
+/* What a watch tells: the records of its replies, of which there are many, all with the serial of the request. */
+#define EVENT_FIELDS(F, S)                                                                                             \
+    F(S, U32, kind, ANY32, SEALBUF_ERR_MALFORMED)                                                                      \
+    F(S, U32, descriptors, 1, SEALBUF_ERR_MALFORMED)                                                                   \
+    F(S, U64, id, ANY64, SEALBUF_ERR_MALFORMED)                                                                        \
+    F(S, U64, size, ANY64, SEALBUF_ERR_MALFORMED)                                                                      \
+    F(S, U64, generation, ANY64, SEALBUF_ERR_MALFORMED)                                                                \
+    F(S, U64, published_ns, ANY64, SEALBUF_ERR_MALFORMED)                                                              \
+    F(S, U64, expire_ms, ANY64, SEALBUF_ERR_MALFORMED)                                                                 \
+    F(S, U32, seals, ANY32, SEALBUF_ERR_MALFORMED)                                                                     \
+    F(S, U32, flags, ANY32, SEALBUF_ERR_MALFORMED)                                                                     \
+    F(S, U32, mode, ANY32, SEALBUF_ERR_MALFORMED)                                                                      \
+    F(S, U32, owner, ANY32, SEALBUF_ERR_MALFORMED)                                                                     \
+    F(S, U32, group, ANY32, SEALBUF_ERR_MALFORMED)                                                                     \
+    F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_MALFORMED)                                                          \
+    F(S, METADATA, metadata, SEALBUF_MAX_METADATA, SEALBUF_ERR_MALFORMED)
 
 /* The reply to SHARE. */
 #define TOKEN_FIELDS(F, S)                                                                                             \
@@ -175,7 +217,11 @@
     F(S, U64, in_flight, ANY64, SEALBUF_ERR_MALFORMED)                                                                 \
     F(S, U64, in_flight_limit, ANY64, SEALBUF_ERR_MALFORMED)                                                           \
     F(S, U64, stored, ANY64, SEALBUF_ERR_MALFORMED)                                                                    \
-    F(S, U64, stored_limit, ANY64, SEALBUF_ERR_MALFORMED)
+    F(S, U64, stored_limit, ANY64, SEALBUF_ERR_MALFORMED)                                                              \
+    F(S, U64, waits, ANY64, SEALBUF_ERR_MALFORMED)                                                                     \
+    F(S, U64, waits_limit, ANY64, SEALBUF_ERR_MALFORMED)                                                               \
+    F(S, U64, watches, ANY64, SEALBUF_ERR_MALFORMED)                                                                   \
+    F(S, U64, watches_limit, ANY64, SEALBUF_ERR_MALFORMED)
 
 /* The first record of a reply to LIST: where the next page starts. */
 #define PAGE_FIELDS(F, S)                                                                                              \
@@ -235,7 +281,11 @@
     S(page, PAGE_FIELDS)                                                                                               \
     S(stats_reply, STATS_REPLY_FIELDS)                                                                                 \
     S(token_record, TOKEN_FIELDS)                                                                                      \
-    S(account_record, ACCOUNT_FIELDS)
+    S(account_record, ACCOUNT_FIELDS)                                                                                  \
+    S(touch_request, TOUCH_REQUEST_FIELDS)                                                                             \
+    S(watch_request, WATCH_REQUEST_FIELDS)                                                                             \
+    S(cancel_request, CANCEL_REQUEST_FIELDS)                                                                           \
+    S(event_record, EVENT_FIELDS)
 
 /*
  * Every operation:  O(NAME, request record, least, most, descriptors a record, reply record)
@@ -256,6 +306,9 @@
     O(SHARE, share_request, 1, SEALBUF_MAX_RECORDS, 0, token_record)                                                   \
     O(REVOKE, revoke_request, 1, SEALBUF_MAX_RECORDS, 0, outcome)                                                      \
     O(ACCOUNTS, accounts_request, 1, 1, 0, account_record)                                                             \
-    O(REEXEC, none, 0, 0, 0, none)
+    O(REEXEC, none, 0, 0, 0, none)                                                                                     \
+    O(TOUCH, touch_request, 1, SEALBUF_MAX_RECORDS, 0, outcome)                                                        \
+    O(WATCH, watch_request, 1, 1, 0, event_record)                                                                     \
+    O(CANCEL, cancel_request, 1, 1, 0, outcome)
 
 #endif

@@ -46,19 +46,31 @@
 #define SEALBUF_CREATE_FLAGS      0x0fu
 
 /* Flags of PUBLISH. */
-#define SEALBUF_PUBLISH_REPLACE     0x01u /* take the name over from the buffer that it is bound to */
-#define SEALBUF_PUBLISH_VERIFY      0x02u /* the seals must be there already; apply none */
-#define SEALBUF_PUBLISH_GROUP       0x04u /* `group` says whose the middle bits of the mode are */
-#define SEALBUF_PUBLISH_TAKE        0x08u /* whoever gets it first takes it out of the broker */
-#define SEALBUF_PUBLISH_VOLATILE    0x10u /* it need not survive the broker */
-#define SEALBUF_PUBLISH_OR_VOLATILE 0x20u /* nor where the store has no room for it */
-#define SEALBUF_PUBLISH_FLAGS       0x3fu
+#define SEALBUF_PUBLISH_REPLACE     0x01u  /* take the name over from the buffer that it is bound to */
+#define SEALBUF_PUBLISH_VERIFY      0x02u  /* the seals must be there already; apply none */
+#define SEALBUF_PUBLISH_GROUP       0x04u  /* `group` says whose the middle bits of the mode are */
+#define SEALBUF_PUBLISH_TAKE        0x08u  /* whoever gets it first takes it out of the broker */
+#define SEALBUF_PUBLISH_VOLATILE    0x10u  /* it need not survive the broker */
+#define SEALBUF_PUBLISH_OR_VOLATILE 0x20u  /* nor where the store has no room for it */
+#define SEALBUF_PUBLISH_COMPARE     0x40u  /* only if the name is at the generation `expected`; 0: if it is not bound */
+#define SEALBUF_PUBLISH_ATOMIC      0x80u  /* in every record: all of them, in one step, or none */
+#define SEALBUF_PUBLISH_UNTIL_CLOSE 0x100u /* until this connection ends; so it does not survive the broker */
+#define SEALBUF_PUBLISH_EVICTABLE   0x200u /* may go, least recently used first, where a limit is met otherwise */
+#define SEALBUF_PUBLISH_FLAGS       0x3ffu
+#define SEALBUF_MAX_KEEP            255u /* former generations that a name keeps */
 
 /* Flags of GET. */
 #define SEALBUF_GET_WRITABLE 0x01u /* ask for a read-write descriptor */
 #define SEALBUF_GET_DETAILS  0x02u /* answer with name, label and metadata too */
 #define SEALBUF_GET_NO_TAKE  0x04u /* refuse what would be handed over */
-#define SEALBUF_GET_FLAGS    0x07u
+#define SEALBUF_GET_WAIT     0x08u /* wait until it is there, and newer than `newer_than` */
+#define SEALBUF_GET_FIRST    0x10u /* `name` is a prefix: the first name that there is under it */
+#define SEALBUF_GET_ATOMIC   0x20u /* in every record: all of them, as they are at one moment, or none */
+#define SEALBUF_GET_FLAGS    0x3fu
+
+/* Flags of REMOVE and STAT. */
+#define SEALBUF_REMOVE_ATOMIC 0x01u /* in every record: all of them, in one step, or none */
+#define SEALBUF_TARGET_FLAGS  0x01u
 
 /* Flags of SHARE. */
 #define SEALBUF_SHARE_WRITABLE 0x01u /* the token is good for a read-write descriptor, too */
@@ -71,7 +83,28 @@
 
 /* Flags of LIST. */
 #define SEALBUF_LIST_ALL_OWNERS 0x01u /* every name that you may read or list, whoever owns it */
-#define SEALBUF_LIST_FLAGS      0x01u
+#define SEALBUF_LIST_DETAILS    0x02u /* with the metadata */
+#define SEALBUF_LIST_FLAGS      0x03u
+
+/* Flags of WATCH. */
+#define SEALBUF_WATCH_DESCRIPTORS 0x01u /* with a read-only descriptor, where the buffer is still there */
+#define SEALBUF_WATCH_DETAILS     0x02u /* with the metadata, likewise */
+#define SEALBUF_WATCH_EXACT       0x04u /* that name, instead of all that begin so */
+#define SEALBUF_WATCH_NO_SNAPSHOT 0x08u /* only what happens from now on */
+#define SEALBUF_WATCH_FLAGS       0x0fu
+
+/* What a watch tells. There may be more of them some day: what is not known is to be passed over. */
+enum sealbuf_change_kind {
+    SEALBUF_CHANGE_PRESENT = 1,   /* this is there */
+    SEALBUF_CHANGE_PUBLISHED = 2, /* a name is bound that was not, or that could not be seen */
+    SEALBUF_CHANGE_REPLACED = 3,  /* a name is bound to another buffer */
+    SEALBUF_CHANGE_REMOVED = 4,   /* a name is not bound any more, or cannot be seen any more */
+    SEALBUF_CHANGE_EXPIRED = 5,   /* the same, as its lease has run out */
+    SEALBUF_CHANGE_EVICTED = 6,   /* the same, as a limit was met */
+    SEALBUF_CHANGE_TAKEN = 7,     /* the same, as somebody has taken the buffer out of the broker */
+    SEALBUF_CHANGE_OVERFLOW = 8,  /* some changes were lost: what was told is void, all that is there follows */
+    SEALBUF_CHANGE_SYNC = 9,      /* all that is there has been told; what follows is what changes */
+};
 
 /* What STAT, LIST and GET say of a buffer. */
 #define SEALBUF_INFO_PUBLISHED  0x01u /* it has, or had, a name */
@@ -80,6 +113,8 @@
 #define SEALBUF_INFO_HUGE       0x08u
 #define SEALBUF_INFO_TAKE       0x10u /* whoever gets it by this name takes it */
 #define SEALBUF_INFO_SURVIVES   0x20u /* it is there again after a crash or restart of the broker */
+#define SEALBUF_INFO_EVICTABLE  0x40u /* it may go where a limit is met */
+#define SEALBUF_INFO_CONNECTED  0x80u /* the name goes when the connection that published it ends */
 
 /* Opcodes. A reply has the request's opcode and SEALBUF_OP_REPLY. */
 enum sealbuf_opcode {
@@ -98,6 +133,9 @@ enum sealbuf_opcode {
     SEALBUF_OP_REVOKE = 13,
     SEALBUF_OP_ACCOUNTS = 14,
     SEALBUF_OP_REEXEC = 15,
+    SEALBUF_OP_TOUCH = 16,
+    SEALBUF_OP_WATCH = 17,
+    SEALBUF_OP_CANCEL = 18,
 };
 #define SEALBUF_OP_REPLY 0x8000u
 
@@ -140,7 +178,7 @@ enum sealbuf_error {
     SEALBUF_ERR_UNSUPPORTED = 5027,
     SEALBUF_ERR_STOPPING = 5028,
     SEALBUF_ERR_INTERNAL = 5029,
-    /* Never on the wire: what the library itself says. */
+    /* What the library itself says; of these, only TIMED_OUT is on the wire, too: of a GET that waits. */
     SEALBUF_ERR_UNREACHABLE = 5030,
     SEALBUF_ERR_DISCONNECTED = 5031,
     SEALBUF_ERR_TIMED_OUT = 5032,
@@ -149,8 +187,10 @@ enum sealbuf_error {
     /* On the wire again. */
     SEALBUF_ERR_TOKEN = 5035,
     SEALBUF_ERR_STORE_FULL = 5036,
+    SEALBUF_ERR_GENERATION = 5037,
+    SEALBUF_ERR_CANCELLED = 5038,
 };
 #define SEALBUF_ERR_FIRST 5001
-#define SEALBUF_ERR_LAST  5036
+#define SEALBUF_ERR_LAST  5038
 
 #endif
