@@ -51,13 +51,11 @@ _Static_assert(ACCOUNT_FIELD_COUNT == 2 + 2 * COUNTED_RESOURCES,
 static void add_all(struct request *request, struct quota *quota, uid_t from)
 {
     static const struct account all = {.uid = SEALBUF_ALL_UIDS};
-    const struct account *account = quota_from(quota, from);
+    struct account *account = quota_from(quota, from);
 
-    while (account && request->replies < ACCOUNTS_PER_PAGE) {
+    for (; account && request->replies < ACCOUNTS_PER_PAGE; account = quota_next(account))
         if (add(request, quota, account))
             return;
-        account = account->uid == SEALBUF_ALL_UIDS ? NULL : quota_from(quota, account->uid + 1);
-    }
     if (!account)
         add(request, quota, &all);
 }

@@ -16,7 +16,6 @@
 #include "quota.h"
 #include "reaper.h"
 #include "registry.h"
-#include "restore.h"
 #include "store.h"
 #include "token.h"
 #include "turn.h"
@@ -55,10 +54,10 @@ struct broker {
     TAILQ_HEAD(flying_peers, peer) in_flight; /* those with descriptors in flight, sent to longest ago first */
     struct ledger *ledger;                    /* what outlives this process: instance, ids and counters, too */
     struct counters *counters;
-    struct restored restored;
-    bool is_resting; /* for the next program: reexec.c */
-    bool takes_over; /* from a program that has executed this one */
-    bool is_trial;   /* it only tries whether it could take over from a running one: nobody else must notice */
+    bool ledger_is_stored; /* the service manager has this ledger, and no other one */
+    bool is_resting;       /* for the next program: reexec.c */
+    bool takes_over;       /* from a program that has executed this one */
+    bool is_trial;         /* it only tries whether it could take over from a running one: nobody else must notice */
     uint64_t started_ns;
     uint64_t looked_ns;               /* when flight.c last looked who has read */
     uint8_t in[SEALBUF_MAX_MESSAGE];  /* the message in hand */

@@ -300,55 +300,32 @@ static bool needs_sealing(const struct request *request)
     return handler_of(request)->seals && !request->sealed && !request->looked_through;
 }
 
-/* True: it can be served now. Else *verdict says how it goes on. */
-static bool have_sealed(struct request *request, enum verdict *verdict)
-{
-    struct limit_met met;
-    int error;
-
-    *verdict = GO_ON;
-    for (;;) {
-        switch (sealing_start(request, &met, &error)) {
-        case SEALING_NOT_NEEDED:
-            return true;
-        case SEALING_STARTED:
-            request->done = true; /* it will be read again */
-            return false;
-        case SEALING_PAUSED:
-            if (pause_request(request))
-                return false;
-            break;
-        case SEALING_FAILED:
-            *verdict = refuse_waiting(request, error, &met);
-            return false;
-        }
-    }
-}
-
 static bool needs_storing(const struct request *request)
 {
     return handler_of(request)->stores && !request->stored && !request->looked_for_store;
 }
 
-/* The same for the store. */
-static bool have_stored(struct request *request, enum verdict *verdict)
+/* True: it can be served now. Else *verdict says how it goes on. */
+static bool prepare(struct request *request,
+                    enum preparing (*start)(struct request *request, struct limit_met *met, int *error),
+                    enum verdict *verdict)
 {
     struct limit_met met;
     int error;
 
     *verdict = GO_ON;
     for (;;) {
-        switch (storing_start(request, &met, &error)) {
-        case STORING_NOT_NEEDED:
+        switch (start(request, &met, &error)) {
+        case PREPARING_NOT_NEEDED:
             return true;
-        case STORING_STARTED:
+        case PREPARING_STARTED:
             request->done = true; /* it will be read again */
             return false;
-        case STORING_PAUSED:
+        case PREPARING_PAUSED:
             if (pause_request(request))
                 return false;
             break;
-        case STORING_FAILED:
+        case PREPARING_FAILED:
             *verdict = refuse_waiting(request, error, &met);
             return false;
         }
@@ -360,9 +337,9 @@ static enum verdict serve(struct request *request)
 {
     enum verdict verdict = GO_ON;
 
-    if (needs_sealing(request) && !have_sealed(request, &verdict))
+    if (needs_sealing(request) && !prepare(request, sealing_start, &verdict))
         return verdict;
-    if (needs_storing(request) && !have_stored(request, &verdict))
+    if (needs_storing(request) && !prepare(request, storing_start, &verdict))
         return verdict;
     if (!request->sent) {
         int r = make_reply(request);

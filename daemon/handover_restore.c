@@ -102,7 +102,7 @@ static int open_ledger(struct restoring *restoring)
 {
     for (size_t i = 0; i < restoring->count; i++)
         restoring->inherited[i].name = restoring->names[i];
-    return restore_taken_over(restoring->broker, restoring->inherited, restoring->count, &restoring->unclaimed);
+    return restore(restoring->broker, restoring->inherited, restoring->count, &restoring->unclaimed);
 }
 
 /* On trial the broker goes on meanwhile, and what its ledger told of may have gone. */

@@ -29,6 +29,7 @@
 #include "peer.h"
 #include "reexec.h"
 #include "reload.h"
+#include "restore.h"
 #include "sandbox.h"
 #include "service.h"
 #include "status.h"
@@ -102,7 +103,7 @@ static int unless_logged(int r)
 /* Whoever loses the ledger loses all names, so without it nothing else need be kept. */
 static void store_ledger(struct broker *broker)
 {
-    if (!broker->store.is_there || broker->restored.ledger_is_stored)
+    if (!broker->store.is_there || broker->ledger_is_stored)
         return;
     int r = store_put(&broker->store, LEDGER_NAME, ledger_fd(broker->ledger));
     if (r == 0)
@@ -119,6 +120,7 @@ static int restore_passed(struct broker *broker, struct passed *passed, int coun
 {
     CLEANUP(cleanup_free)
     struct inherited *inherited = calloc((size_t)count + 1, sizeof(*inherited));
+    struct held_buffers held = LIST_HEAD_INITIALIZER(held);
     size_t kept = 0;
 
     if (!inherited)
@@ -128,7 +130,7 @@ static int restore_passed(struct broker *broker, struct passed *passed, int coun
             inherited[kept++] = (struct inherited){passed[i].name, take_fd(&passed[i].fd)};
     int r = store_open(&broker->store, broker->loop, &broker->buffers, kept > 0);
     if (r == 0)
-        r = restore(broker, inherited, kept);
+        r = restore(broker, inherited, kept, &held);
     if (r == 0)
         store_ledger(broker);
     return r;

@@ -25,7 +25,7 @@ struct account *quota_find(struct quota *quota, uid_t uid)
     return RB_FIND(account_tree, &quota->accounts, &key);
 }
 
-const struct account *quota_from(struct quota *quota, uid_t uid)
+struct account *quota_from(struct quota *quota, uid_t uid)
 {
     struct account *at = RB_ROOT(&quota->accounts), *found = NULL;
 
@@ -38,6 +38,11 @@ const struct account *quota_from(struct quota *quota, uid_t uid)
         }
     }
     return found;
+}
+
+struct account *quota_next(struct account *account)
+{
+    return account_tree_RB_NEXT(account);
 }
 
 static struct account *find_or_open(struct quota *quota, uid_t uid)

@@ -69,7 +69,9 @@ void quota_release(struct quota *quota, uid_t uid, enum resource resource, uint6
 /* NULL where the uid holds nothing. It stays where it is for as long as the uid holds something. */
 struct account *quota_find(struct quota *quota, uid_t uid);
 /* The first account of this uid or a higher one, or NULL. */
-const struct account *quota_from(struct quota *quota, uid_t uid);
+struct account *quota_from(struct quota *quota, uid_t uid);
+/* The one behind it, in order of uid, or NULL. */
+struct account *quota_next(struct account *account);
 /* What the uid may hold now, at most: by its limit, and by its fair share. Not above what is left by the others. */
 uint64_t quota_may_hold(const struct quota *quota, uid_t uid, uint64_t held, enum resource resource);
 

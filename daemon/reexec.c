@@ -160,18 +160,12 @@ static bool has_foreign(const struct reexec *reexec)
     return reexec->broker->quota.held[RESOURCE_FOREIGN] > 0;
 }
 
-static const struct account *next_account(struct quota *quota, const struct account *account)
-{
-    return account->uid == (uid_t)-1 ? NULL : quota_from(quota, account->uid + 1);
-}
-
 /* The uid that has the most of them. */
 static uid_t sender_of_foreign(struct reexec *reexec)
 {
-    struct quota *quota = &reexec->broker->quota;
-    const struct account *account, *found = NULL;
+    struct account *account, *found = NULL;
 
-    for (account = quota_from(quota, 0); account; account = next_account(quota, account))
+    for (account = quota_from(&reexec->broker->quota, 0); account; account = quota_next(account))
         if (!found || account->held[RESOURCE_FOREIGN] > found->held[RESOURCE_FOREIGN])
             found = account;
     return found ? found->uid : (uid_t)-1;

@@ -12,6 +12,8 @@
 
 /* Between two lines about a uid that meets the same limit. */
 #define TELL_AGAIN_NS 60000000000
+/* Records that are looked through between two looks at the clock. */
+#define LOOK_AT_ONCE 4
 
 int refuse(struct request *request, int code, const char *format, ...)
 {
@@ -81,6 +83,33 @@ const union request_record *next_record(struct request *request, union request_r
         return request->only;
     record_decode(request->operation->request, REFUSE_UNKNOWN, &request->records, room, &field);
     return room;
+}
+
+static int look_on(struct request *request, int (*look)(struct request *, const union request_record *))
+{
+    const unsigned count = request->header.count;
+    union request_record room;
+
+    while (request->index < count) {
+        int r = look(request, next_record(request, &room));
+        request->index++;
+        if (r < 0)
+            return r;
+        if (request->index < count && request->index % LOOK_AT_ONCE == 0 && turn_is_over(request->broker))
+            return 1;
+    }
+    return 0;
+}
+
+int request_look_through(struct request *request, int (*look)(struct request *, const union request_record *))
+{
+    int r = look_on(request, look);
+
+    if (r > 0)
+        return r;
+    request->index = 0;
+    request->records = (struct reader){request->message + HEADER_SIZE, request->length - HEADER_SIZE};
+    return r;
 }
 
 void request_ship(struct request *request, struct buffer *buffer)

@@ -109,6 +109,20 @@ void request_unpin(struct request *request);
 /* The next record, of a request that was validated; it lives until the next call. */
 const union request_record *next_record(struct request *request, union request_record *room);
 
+/*
+ * Has `look` see each record, from the one in hand on, until the turn is over. 1 then: to be called again. Else the
+ * first record is in hand again, and what it returns is 0 at the end, or the negative errno of a look, which ends it.
+ */
+int request_look_through(struct request *request, int (*look)(struct request *, const union request_record *));
+
+/* What comes of preparing a request, before it is served: sealing.h, storing.h. */
+enum preparing {
+    PREPARING_NOT_NEEDED, /* it can be served */
+    PREPARING_STARTED,    /* it waits for somebody; afterwards its peer gets its turn */
+    PREPARING_PAUSED,     /* the turn is over: to be called again */
+    PREPARING_FAILED,
+};
+
 /* A span as printf's "%.*s" wants it. */
 #define SPAN_ARGS(span) (int)(span).length, (span).data
 

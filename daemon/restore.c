@@ -37,9 +37,8 @@ struct kept {
 struct restoring {
     struct broker *broker;
     struct held_buffers *held; /* all of them, until their names are there */
-    bool takes_over;
-    int error;         /* that a program which takes over must not go on with */
-    struct kept *kept; /* in order of id */
+    int error;                 /* that a program which takes over must not go on with */
+    struct kept *kept;         /* in order of id */
     size_t kept_count;
     uint64_t greatest_id;
     size_t lines;
@@ -75,7 +74,6 @@ static const struct log_subject not_restored = {.message_id = MESSAGE_ID_NOT_RES
 
 static void note_drop(struct restoring *restoring, const char *kind, const char *name, const char *why)
 {
-    restoring->broker->restored.dropped++;
     if (restoring->lines++ < LINES_AT_MOST)
         log_about(LOG_WARNING, &not_restored, "%s '%s' of an earlier broker is dropped: %s", kind, name, why);
 }
@@ -102,7 +100,7 @@ static void forget_buffer(const struct restoring *restoring, uint64_t id)
     char name[STORED_NAME_SIZE];
 
     stored_name(id, name);
-    if (!restoring->takes_over)
+    if (!broker->takes_over)
         forget_stored(broker, name);
     else if (!broker->is_trial)
         store_remove_again(&broker->store, id);
@@ -305,7 +303,7 @@ static void restore_buffer_at(struct restoring *restoring, uint32_t slot)
         restoring->greatest_id = record.id;
     const char *why = take_back(restoring, &record, slot);
     if (!why) {
-        if (++broker->restored.buffers % BUFFERS_A_NOTICE == 0 && !broker->is_trial)
+        if (broker->quota.held[RESOURCE_BUFFERS] % BUFFERS_A_NOTICE == 0 && !broker->is_trial)
             notify_still_starting();
         return;
     }
@@ -371,7 +369,6 @@ static void let_go(struct restoring *restoring)
             note_buffer_drop(restoring, buffer->id, "it has no name");
             if (!buffer->is_stored)
                 forget_buffer(restoring, buffer->id);
-            restoring->broker->restored.buffers--;
         }
         buffer_unhold(buffers, buffer);
     }
@@ -470,18 +467,18 @@ static int open_ledgers(struct restoring *restoring, struct inherited *inherited
         struct ledger *found = open_one(broker, &inherited[i].fd, &cause);
         if (found)
             prefer_newer(restoring, found);
-        else if (restoring->takes_over)
+        else if (broker->takes_over)
             log_line(LOG_ERR, "cannot take over: the ledger cannot be opened: %s", cause);
         else
             note_drop(restoring, "the", LEDGER_NAME, cause);
         close_quietly(take_fd(&inherited[i].fd));
     }
-    if (restoring->takes_over && !seen)
+    if (broker->takes_over && !seen)
         log_line(LOG_ERR, "cannot take over: the ledger was not handed over");
-    broker->restored.ledger_is_stored = seen == 1 && broker->ledger;
-    if (restoring->takes_over)
+    broker->ledger_is_stored = seen == 1 && broker->ledger;
+    if (broker->takes_over)
         return broker->ledger ? 0 : -EPROTO; /* where it is stored, it stays there for a program that can open it */
-    if (seen && !broker->restored.ledger_is_stored)
+    if (seen && !broker->ledger_is_stored)
         forget_stored(broker, LEDGER_NAME);
     return 0;
 }
@@ -514,23 +511,24 @@ static void skip_ids(struct restoring *restoring)
 
 static void report(const struct restoring *restoring)
 {
-    const struct restored *restored = &restoring->broker->restored;
+    const struct broker *broker = restoring->broker;
+    const uint64_t *held = broker->quota.held;
+    unsigned long long buffers = held[RESOURCE_BUFFERS], names = held[RESOURCE_NAMES], tokens = held[RESOURCE_TOKENS];
 
-    if (ledger_damaged(restoring->broker->ledger))
+    if (ledger_damaged(broker->ledger))
         log_about(LOG_WARNING, &not_restored, "the ledger had %zu damaged record%s; what was told there is dropped",
-                  ledger_damaged(restoring->broker->ledger), plural(ledger_damaged(restoring->broker->ledger)));
+                  ledger_damaged(broker->ledger), plural(ledger_damaged(broker->ledger)));
     if (restoring->lines > LINES_AT_MOST)
         log_about(LOG_WARNING, &not_restored, "of an earlier broker, %zu more thing%s could not be restored",
                   restoring->lines - LINES_AT_MOST, plural(restoring->lines - LINES_AT_MOST));
-    if (restored->buffers && !restoring->broker->takes_over)
+    if (buffers && !broker->takes_over)
         log_about(LOG_INFO, &(struct log_subject){.message_id = MESSAGE_ID_RESTORED},
-                  "restored %zu buffer%s, %zu name%s and %zu token%s", restored->buffers, plural(restored->buffers),
-                  restored->names, plural(restored->names), restored->tokens, plural(restored->tokens));
+                  "restored %llu buffer%s, %llu name%s and %llu token%s", buffers, plural(buffers), names,
+                  plural(names), tokens, plural(tokens));
 }
 
 static int restore_records(struct restoring *restoring)
 {
-    struct broker *broker = restoring->broker;
     int r = restore_all(restoring, LEDGER_UNKNOWN, drop_unknown_at);
 
     if (r == 0)
@@ -547,48 +545,33 @@ static int restore_records(struct restoring *restoring)
         log_line(LOG_ERR, "cannot take over: the ledger has records that only a newer version of sealbufd knows");
         return restoring->error;
     }
-    if (!restoring->takes_over)
+    if (!restoring->broker->takes_over)
         let_go(restoring);
     close_rest(restoring);
     skip_ids(restoring);
-    broker->restored.names = broker->quota.held[RESOURCE_NAMES];
-    broker->restored.tokens = broker->quota.held[RESOURCE_TOKENS];
     report(restoring);
     return 0;
 }
 
-static int restore_inherited(struct restoring *restoring, struct inherited *inherited, size_t count)
+int restore(struct broker *broker, struct inherited *inherited, size_t count, struct held_buffers *holder)
 {
-    restoring->kept = calloc(count + 1, sizeof(*restoring->kept));
-    if (!restoring->kept)
+    struct restoring restoring = {.broker = broker, .held = holder};
+
+    restoring.kept = calloc(count + 1, sizeof(*restoring.kept));
+    if (!restoring.kept)
         return -ENOMEM;
-    int r = open_ledgers(restoring, inherited, count);
+    int r = open_ledgers(&restoring, inherited, count);
     if (r == 0) {
-        sort_out(restoring, inherited, count);
-        r = start_ledger(restoring);
+        sort_out(&restoring, inherited, count);
+        r = start_ledger(&restoring);
     }
     if (r == 0)
-        r = restore_records(restoring);
-    free(restoring->kept);
+        r = restore_records(&restoring);
+    free(restoring.kept);
     return r;
-}
-
-int restore(struct broker *broker, struct inherited *inherited, size_t count)
-{
-    struct held_buffers held = LIST_HEAD_INITIALIZER(held);
-    struct restoring restoring = {.broker = broker, .held = &held};
-
-    return restore_inherited(&restoring, inherited, count);
-}
-
-int restore_taken_over(struct broker *broker, struct inherited *inherited, size_t count, struct held_buffers *holder)
-{
-    struct restoring restoring = {.broker = broker, .held = holder, .takes_over = true};
-
-    return restore_inherited(&restoring, inherited, count);
 }
 
 void restore_let_go(struct broker *broker, struct held_buffers *holder)
 {
-    let_go(&(struct restoring){.broker = broker, .held = holder, .takes_over = true});
+    let_go(&(struct restoring){.broker = broker, .held = holder});
 }

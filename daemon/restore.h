@@ -26,29 +26,20 @@ struct inherited {
     int fd;           /* restore takes it */
 };
 
-/* What restore() found; part of the broker. */
-struct restored {
-    bool ledger_is_stored; /* the service manager has this ledger, and no other one */
-    size_t buffers, names, tokens;
-    size_t dropped; /* descriptors and records */
-};
-
 /*
  * Finds the ledger among what was inherited, or makes a new one: broker->ledger. Takes back the buffers, names and
  * tokens, charged to their accounts whatever the limits are. Takes all descriptors; those that are not used are closed,
  * and the service manager is asked to forget them (unless broker->is_trial). 0, or a negative errno where there can be
  * no ledger at all: it has been logged.
  *
+ * For a program that takes over, or tries to (broker->takes_over; handover.h), there must be a ledger that can be
+ * opened, and on trial none of its records may be of a kind that this program does not know: or it would lose what the
+ * one before still has. All buffers stay held by `holder`, as their names may be elsewhere: to be let go of once all
+ * are there. Else `holder` is empty afterwards.
+ *
  * What must be there before: quota, buffers, registry, tokens, reaper, devices.
  */
-int restore(struct broker *broker, struct inherited *inherited, size_t count);
-
-/*
- * The same for a program that takes over, or tries to (handover.h). There must be a ledger that can be opened, and on
- * trial none of its records may be of a kind that this program does not know: or it would lose what the one before
- * still has. All buffers are held by `holder`, as their names may be elsewhere: to be let go of once all are there.
- */
-int restore_taken_over(struct broker *broker, struct inherited *inherited, size_t count, struct held_buffers *holder);
+int restore(struct broker *broker, struct inherited *inherited, size_t count, struct held_buffers *holder);
 void restore_let_go(struct broker *broker, struct held_buffers *holder);
 
 /*

@@ -15,8 +15,6 @@
 
 /* Requests of one uid that workers are busy with. */
 #define JOBS_OF_A_UID 2
-/* Records that are looked through between two looks at the clock. */
-#define LOOK_AT_ONCE 4
 
 struct seal_task {
     unsigned record; /* of the request */
@@ -206,60 +204,46 @@ static bool charge(const struct request *request, const struct seal_job *sealing
     return true;
 }
 
-/* From the record in hand on, until the turn is over. 1 then; 0 at the end; or a negative errno. */
-static int look_through(struct request *request)
+static int look(struct request *request, const union request_record *in)
 {
-    union request_record room;
     struct buffer *buffer;
     uint32_t missing;
 
-    while (request->index < request->header.count) {
-        const union request_record *in = next_record(request, &room);
-        int r = lacks_seals(request, in, &buffer, &missing) ? add_task(&request->to_seal, request, buffer, missing) : 0;
-        request->index++;
-        if (r < 0)
-            return r;
-        if (request->index < request->header.count && request->index % LOOK_AT_ONCE == 0 &&
-            turn_is_over(request->broker))
-            return 1;
-    }
-    return 0;
+    return lacks_seals(request, in, &buffer, &missing) ? add_task(&request->to_seal, request, buffer, missing) : 0;
 }
 
-static enum sealing start(struct request *request, struct limit_met *met, int *error)
+static enum preparing start(struct request *request, struct limit_met *met, int *error)
 {
     struct seal_job *sealing = take_pointer(request->to_seal);
 
     if (!charge(request, sealing)) {
         abandon(sealing);
         *error = aside_put(request, met);
-        return *error < 0 ? SEALING_FAILED : SEALING_STARTED;
+        return *error < 0 ? PREPARING_FAILED : PREPARING_STARTED;
     }
     if (!peer_charge_request(request->peer, met)) {
         quota_release(&request->broker->quota, sealing->uid, RESOURCE_QUEUED, own_descriptors(sealing));
         abandon(sealing);
         *error = -EDQUOT;
-        return SEALING_FAILED;
+        return PREPARING_FAILED;
     }
     quota_add(&request->broker->quota, sealing->uid, RESOURCE_SEALING, 1);
     request->peer->job = sealing;
     workers_submit(request->broker->workers, &sealing->job);
-    return SEALING_STARTED;
+    return PREPARING_STARTED;
 }
 
-enum sealing sealing_start(struct request *request, struct limit_met *met, int *error)
+enum preparing sealing_start(struct request *request, struct limit_met *met, int *error)
 {
-    *error = look_through(request);
+    *error = request_look_through(request, look);
     if (*error > 0)
-        return SEALING_PAUSED;
+        return PREPARING_PAUSED;
     request->looked_through = true;
-    request->index = 0;
-    request->records = (struct reader){request->message + HEADER_SIZE, request->length - HEADER_SIZE};
     if (*error < 0) {
         sealing_abandon(request);
-        return SEALING_FAILED;
+        return PREPARING_FAILED;
     }
-    return request->to_seal ? start(request, met, error) : SEALING_NOT_NEEDED;
+    return request->to_seal ? start(request, met, error) : PREPARING_NOT_NEEDED;
 }
 
 void sealing_abandon(struct request *request)

@@ -18,16 +18,10 @@
 struct seal_job;
 
 /*
- * Looks through a SEAL or PUBLISH request. FAILED: *error is a negative errno: no memory or descriptors to wait with;
- * or -EDQUOT, too many requests of this user wait, *met says how many.
+ * Looks through a SEAL or PUBLISH request, and has a worker add the seals. FAILED: *error is a negative errno: no
+ * memory or descriptors to wait with; or -EDQUOT, too many requests of this user wait, *met says how many.
  */
-enum sealing {
-    SEALING_NOT_NEEDED, /* it can be served */
-    SEALING_STARTED,    /* a worker adds seals, or it waits for one; afterwards its peer gets its turn */
-    SEALING_PAUSED,     /* the turn is over: to be called again */
-    SEALING_FAILED,
-};
-enum sealing sealing_start(struct request *request, struct limit_met *met, int *error);
+enum preparing sealing_start(struct request *request, struct limit_met *met, int *error);
 /* The request goes before that has come to an end. */
 void sealing_abandon(struct request *request);
 

@@ -11,9 +11,6 @@
 #include "seals.h"
 #include "serve.h"
 
-/* Records that are looked through between two looks at the clock. */
-#define LOOK_AT_ONCE 4
-
 struct store_task {
     struct store_wait wait;
     struct store_job *job;
@@ -108,57 +105,43 @@ static int add_task(struct request *request, struct buffer *buffer)
     return 0;
 }
 
-/* From the record in hand on, until the turn is over. 1 then; 0 at the end; or a negative errno. */
-static int look_through(struct request *request)
+static int look(struct request *request, const union request_record *in)
 {
-    union request_record room;
     struct buffer *buffer = NULL;
 
-    while (request->index < request->header.count) {
-        const union request_record *in = next_record(request, &room);
-        int r = is_to_be_stored(request, in, &buffer) ? add_task(request, buffer) : 0;
-        request->index++;
-        if (r < 0)
-            return r;
-        if (request->index < request->header.count && request->index % LOOK_AT_ONCE == 0 &&
-            turn_is_over(request->broker))
-            return 1;
-    }
-    return 0;
+    return is_to_be_stored(request, in, &buffer) ? add_task(request, buffer) : 0;
 }
 
-static enum storing start(struct request *request, struct limit_met *met, int *error)
+static enum preparing start(struct request *request, struct limit_met *met, int *error)
 {
     struct store_job *job = take_pointer(request->to_store);
 
     if (storing_is_done(job)) {
         request->stored = job;
-        return STORING_NOT_NEEDED;
+        return PREPARING_NOT_NEEDED;
     }
     if (!peer_charge_request(request->peer, met)) {
         storing_free(job);
         *error = -EDQUOT;
-        return STORING_FAILED;
+        return PREPARING_FAILED;
     }
     job->sealed = take_pointer(request->sealed);
     job->peer = request->peer;
     request->peer->storing = job;
-    return STORING_STARTED;
+    return PREPARING_STARTED;
 }
 
-enum storing storing_start(struct request *request, struct limit_met *met, int *error)
+enum preparing storing_start(struct request *request, struct limit_met *met, int *error)
 {
-    *error = request->broker->store.is_there ? look_through(request) : 0;
+    *error = request->broker->store.is_there ? request_look_through(request, look) : 0;
     if (*error > 0)
-        return STORING_PAUSED;
+        return PREPARING_PAUSED;
     request->looked_for_store = true;
-    request->index = 0;
-    request->records = (struct reader){request->message + HEADER_SIZE, request->length - HEADER_SIZE};
     if (*error < 0) {
         storing_free(take_pointer(request->to_store));
-        return STORING_FAILED;
+        return PREPARING_FAILED;
     }
-    return request->to_store ? start(request, met, error) : STORING_NOT_NEEDED;
+    return request->to_store ? start(request, met, error) : PREPARING_NOT_NEEDED;
 }
 
 static int refuse_result(struct request *request, int result)

@@ -18,13 +18,7 @@
 struct store_job;
 
 /* Looks through a PUBLISH request whose seals are there. FAILED: *error and *met as of sealing_start. */
-enum storing {
-    STORING_NOT_NEEDED, /* it can be served */
-    STORING_STARTED,    /* it waits; afterwards its peer gets its turn */
-    STORING_PAUSED,     /* the turn is over: to be called again */
-    STORING_FAILED,
-};
-enum storing storing_start(struct request *request, struct limit_met *met, int *error);
+enum preparing storing_start(struct request *request, struct limit_met *met, int *error);
 
 /* Whether nothing is waited for any more: dispatch_stored can go on. */
 bool storing_is_done(const struct store_job *job);
