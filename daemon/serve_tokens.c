@@ -23,7 +23,8 @@ int serve_share(struct request *request, const union request_record *record, uni
     struct limit_met met;
     struct target target;
     struct token *token;
-    int r = target_find(request, &(struct target_request){.id = in->id, .owner = in->owner, .name = in->name}, ACCESS_OWNER, &target);
+    int r = target_find(request, &(struct target_request){.id = in->id, .owner = in->owner, .name = in->name},
+                        ACCESS_OWNER, &target);
 
     if (r == 0 && in->flags & SEALBUF_SHARE_TAKE)
         r = check_take(request, in, target.buffer);
@@ -77,8 +78,8 @@ int serve_revoke(struct request *request, const union request_record *record, un
         return refuse(request, SEALBUF_ERR_TARGET, "a token and a buffer are given");
     if (in->token.length)
         return revoke_one(request, in->token, &out->outcome);
-    int r = target_find(request, &(struct target_request){.id = in->id, .owner = in->owner, .name = in->name}, ACCESS_OWNER_OR_ADMINISTRATOR,
-                        &target);
+    int r = target_find(request, &(struct target_request){.id = in->id, .owner = in->owner, .name = in->name},
+                        ACCESS_OWNER_OR_ADMINISTRATOR, &target);
     if (r)
         return r;
     out->outcome.id = target.buffer->id;
