@@ -23,9 +23,7 @@ static struct change_log *log_of(const struct watch *watch)
 
 static struct walk_range range_of(const struct watch *watch)
 {
-    return (struct walk_range){watch->owner,
-                               {watch->prefix, watch->prefix_length},
-                               watch->flags & SEALBUF_WATCH_EXACT};
+    return (struct walk_range){watch->owner, {watch->prefix, watch->prefix_length}, watch->flags & SEALBUF_WATCH_EXACT};
 }
 
 /* ---- Who sees what ----------------------------------------------------------------------------------------------- */
@@ -132,10 +130,8 @@ static bool binds(unsigned kind)
 /* Who cannot see what a name is now is only told that it has lost it. */
 static bool add_change(struct telling *telling, const struct change *change, unsigned kind)
 {
-    struct event_record event = {.kind = kind,
-                                 .owner = telling->watch->owner,
-                                 .name = change_text(change),
-                                 .generation = change->generation};
+    struct event_record event = {
+        .kind = kind, .owner = telling->watch->owner, .name = change_text(change), .generation = change->generation};
 
     if (kind == SEALBUF_CHANGE_REMOVED && change->kind == SEALBUF_CHANGE_REPLACED) {
         event.generation--;
@@ -182,7 +178,8 @@ static bool add_name(struct telling *telling, const struct name *name)
 
 /* ---- Telling ----------------------------------------------------------------------------------------------------- */
 
-/* What it has missed cannot be told any more: all that is there is told anew, which it must know if it was told some. */
+/* What it has missed cannot be told any more: all that is there is told anew, which it must know if it was told some.
+ */
 static void tell_anew_if_lost(struct watch *watch)
 {
     if (watch->seen >= log_of(watch)->lost)
@@ -246,7 +243,8 @@ static bool tell_names(struct telling *telling)
     return true;
 }
 
-/* Nothing changes on the way: so what is told of names that were passed, and of those that were not, is of one moment. */
+/* Nothing changes on the way: so what is told of names that were passed, and of those that were not, is of one moment.
+ */
 static bool tell_all(struct telling *telling)
 {
     struct watch *watch = telling->watch;

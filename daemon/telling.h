@@ -17,7 +17,7 @@ struct telling {
     struct broker *broker;
     struct writer writer;
     struct shipment shipment;
-    unsigned count;  /* of events */
+    unsigned count;    /* of events */
     unsigned may_ship; /* so many descriptors in all */
     bool is_full;
 };

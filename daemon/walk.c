@@ -81,4 +81,3 @@ bool walk_has_passed(const struct walk *walk, struct span text)
         return up_to_here || is_behind(text, &walk->from);
     return up_to_here && is_behind(text, &walk->from);
 }
-

@@ -27,14 +27,18 @@ TREE_GENERATE(watch_tree, watch, of_peer, compare_serials)
 
 /* ---- Where it is ------------------------------------------------------------------------------------------------- */
 
+/* It is served in the turn that its peer has or gets. */
+static void queue(struct watch *watch)
+{
+    watch->state = WATCH_READY;
+    TAILQ_INSERT_TAIL(&watch->peer->ready_watches, watch, link);
+}
+
 static void make_ready(struct watch *watch)
 {
-    struct peer *peer = watch->peer;
-
-    watch->state = WATCH_READY;
-    TAILQ_INSERT_TAIL(&peer->ready_watches, watch, link);
-    if (!peer_is_held_back(peer)) /* else it is when it is not any more */
-        turn_wait(peer);
+    queue(watch);
+    if (!peer_is_held_back(watch->peer)) /* else it gets its turn when it is not any more: peer_listen */
+        turn_wait(watch->peer);
 }
 
 static void wait_for_landing(struct watch *watch)
@@ -165,7 +169,7 @@ int watch_begin(struct peer *peer, uint32_t serial, const struct watch_request *
         return SEALBUF_ERR_MEMORY;
     }
     watch->walking = !(in->flags & SEALBUF_WATCH_NO_SNAPSHOT);
-    make_ready(watch);
+    queue(watch);
     return 0;
 }
 
@@ -205,7 +209,7 @@ bool watches_end(struct peer *peer, bool all)
 
 /* ---- Its turn ---------------------------------------------------------------------------------------------------- */
 
-static enum verdict send(struct telling *telling)
+static enum verdict send_telling(struct telling *telling)
 {
     message_finish(&telling->writer, &(struct header){.opcode = SEALBUF_OP_WATCH | SEALBUF_OP_REPLY,
                                                       .count = (uint16_t)telling->count,
@@ -232,15 +236,14 @@ static enum verdict serve_one(struct watch *watch)
             break;
         __attribute__((fallthrough));
     case TELLING_MORE:
-        watch->state = WATCH_READY;
-        TAILQ_INSERT_TAIL(&watch->peer->ready_watches, watch, link);
+        queue(watch);
         break;
     case TELLING_LANDING:
         wait_for_landing(watch);
         break;
     }
     if (telling.count)
-        verdict = send(&telling);
+        verdict = send_telling(&telling);
     return verdict;
 }
 
@@ -261,7 +264,7 @@ enum verdict watches_serve(struct peer *peer)
 
 static bool is_to_be_woken(const struct watch *watch)
 {
-    return watch->state != WATCH_IDLE || hook_is_ripe(&watch->hook);
+    return watch->state != WATCH_IDLE || changes_will_wake(&watch->hook);
 }
 
 void watches_hand_over(const struct peer *peer, struct handover *handover)
@@ -269,7 +272,7 @@ void watches_hand_over(const struct peer *peer, struct handover *handover)
     struct watch *watch;
     struct watch_tree *tree = (struct watch_tree *)(uintptr_t)&peer->watches; /* RB_FOREACH takes no const */
 
-    RB_FOREACH (watch, watch_tree, tree)
+    RB_FOREACH(watch, watch_tree, tree)
         handover_add(handover, HANDOVER_WATCH,
                      &(struct handover_watch){
                          .serial = watch->serial,
@@ -285,8 +288,9 @@ void watches_hand_over(const struct peer *peer, struct handover *handover)
 int watch_restore(struct peer *peer, const struct handover_watch *record)
 {
     struct quota *quota = &peer->broker->quota;
-    struct watch *watch =
-        watch_find(peer, record->serial) ? NULL : new_watch(peer, record->serial, record->owner, record->flags, record->name);
+    struct watch *watch = watch_find(peer, record->serial)
+                              ? NULL
+                              : new_watch(peer, record->serial, record->owner, record->flags, record->name);
 
     if (!watch)
         return -ENOMEM;
@@ -300,7 +304,6 @@ int watch_restore(struct peer *peer, const struct handover_watch *record)
     }
     watch->overflowed = watch->told;
     watch->walking = watch->told || !(record->flags & SEALBUF_WATCH_NO_SNAPSHOT);
-    watch->state = WATCH_READY;
-    TAILQ_INSERT_TAIL(&peer->ready_watches, watch, link); /* peer_go_on has them served */
+    queue(watch);
     return 0;
 }

@@ -5,14 +5,12 @@
  * A watch has a place in the change log of its namespace and nothing else: no queue of its own. Where it has caught up
  * it is idle, hangs on its point (changes.h), and costs nothing until something changes that it asks for. Else it is
  * ready, and is served in its peer's turn, a message at a time, as long as the peer reads. Where the peer does not, the
- * log goes on without it; when it reads again, and the log does not reach back so far any more, it is told so, once, and
- * then all that is there.
+ * log goes on without it; when it reads again, and the log does not reach back so far any more, it is told so, once,
+ * and then all that is there.
  */
 #ifndef DAEMON_WATCH_H
 #define DAEMON_WATCH_H
 
-#include <event2/event.h>
-#include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -50,16 +48,6 @@ struct watch {
     uint8_t prefix_length;
     char prefix[];
 };
-RB_HEAD(watch_tree, watch);
-
-/* What watches of all peers share. */
-struct watches {
-    TAILQ_HEAD(landing_watches, watch) landing;
-    struct event later; /* when they are tried again */
-};
-
-void watches_init(struct watches *watches, struct event_base *loop);
-
 /* Begins one, which tells its first message in this turn of its peer. 0, SEALBUF_ERR_LIMIT with *met, or _MEMORY. */
 int watch_begin(struct peer *peer, uint32_t serial, const struct watch_request *in, struct limit_met *met);
 /* The peer's watch with this serial, or NULL. */
