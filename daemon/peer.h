@@ -21,9 +21,12 @@
 #include "watches.h"
 
 struct aside;
+struct name;
 struct paused;
 struct seal_job;
 struct store_job;
+
+LIST_HEAD(connected_names, name);
 
 struct peer {
     LIST_ENTRY(peer) link;
@@ -55,8 +58,9 @@ struct peer {
     struct aside *aside;       /* a request of its that is tried again later */
     struct paused *paused;     /* a request of its that goes on in its next turn */
     struct held_buffers held;
-    uint64_t claimed_ns;  /* when the last of these was sent */
-    struct claims claims; /* what it is taking out of the broker */
+    struct connected_names names; /* that it has published until it ends */
+    uint64_t claimed_ns;          /* when the last of these was sent */
+    struct claims claims;         /* what it is taking out of the broker */
     struct watch_tree watches;
     struct ready_watches ready_watches; /* those of them that have something to tell */
     struct outbox outbox;
