@@ -121,7 +121,7 @@ static void save_claim(struct handover *handover, const struct claim *claim)
     handover_add(handover, HANDOVER_CLAIM, &record);
 }
 
-static void save_peer(struct handover *handover, const struct peer *peer)
+static void save_peer(struct handover *handover, struct peer *peer)
 {
     const struct buffer *buffer;
     const struct parcel *parcel;
@@ -147,7 +147,8 @@ static void save_peer(struct handover *handover, const struct peer *peer)
         save_reply(handover, parcel);
     LIST_FOREACH(claim, &peer->claims, of_peer)
         save_claim(handover, claim);
-    watches_hand_over(peer, handover);
+    if (!peer->ending)
+        watches_hand_over(peer, handover);
 }
 
 static void save_closing(int fd, void *userdata)
@@ -168,7 +169,7 @@ int handover_save(struct broker *broker, const char *program, uint64_t stopped_n
                                            .has_store = broker->store.is_there,
                                            .program = SPAN(program),
                                            .version = SPAN(PACKAGE_VERSION)};
-    const struct peer *peer;
+    struct peer *peer;
 
     int r = handover_begin(handover, &header);
     if (r < 0)
