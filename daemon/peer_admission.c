@@ -46,6 +46,8 @@ static struct peer *new_peer(struct broker *broker, const struct credentials *wh
     peer->account = quota_find(&broker->quota, who->uid);
     LIST_INIT(&peer->held);
     LIST_INIT(&peer->claims);
+    RB_INIT(&peer->waiting);
+    TAILQ_INIT(&peer->ripe_waits);
     LIST_INSERT_HEAD(&broker->peers, peer, link);
     peer_init_reading(peer);
     peer_init_sending(peer);

@@ -9,6 +9,7 @@
 #include "packet.h"
 #include "peer.h"
 #include "peer_parts.h"
+#include "wait.h"
 
 /* A silent connection holds a slot for so long. */
 static const struct timeval handshake_time = {.tv_sec = 10};
@@ -27,7 +28,11 @@ void peer_listen(struct peer *peer)
         peer->timed = false;
         event_remove_timer(&peer->readable);
     }
-    if (peer->listening || peer_is_held_back(peer))
+    if (peer_is_held_back(peer))
+        return;
+    if (wait_next(peer))
+        turn_wait(peer);
+    if (peer->listening)
         return;
     peer->listening = true;
     event_add(&peer->readable, peer->timed ? &handshake_time : NULL);

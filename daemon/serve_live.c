@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* TOUCH, WATCH and CANCEL. */
+#include "dispatch.h"
 #include "serve.h"
+#include "wait.h"
 
 int serve_touch(struct request *request, const union request_record *in, union reply_record *out)
 {
@@ -8,10 +10,19 @@ int serve_touch(struct request *request, const union request_record *in, union r
     return refuse(request, SEALBUF_ERR_UNSUPPORTED, "%s", "");
 }
 
+/* What was waited for is answered first. */
 int serve_cancel(struct request *request, const union request_record *in, union reply_record *out)
 {
-    (void)in, (void)out;
-    return refuse(request, SEALBUF_ERR_UNSUPPORTED, "%s", "");
+    struct peer *peer = request->peer;
+    uint32_t serial = in->cancel.serial;
+    struct wait *wait = wait_find(peer, serial);
+
+    (void)out;
+    if (!wait)
+        return refuse(request, SEALBUF_ERR_NOT_FOUND, "nothing with serial %u waits", serial);
+    wait_end(wait, false);
+    request->is_lost = dispatch_last(peer, SEALBUF_OP_GET, serial, SEALBUF_ERR_CANCELLED) == END;
+    return 0;
 }
 
 int serve_watch(struct request *request, const union request_record *in)

@@ -14,6 +14,7 @@
 #include "storing.h"
 #include "target.h"
 #include "token.h"
+#include "wait.h"
 
 /* As chgrp(1): to a group of one's own. */
 static int check_group(struct request *request, const struct publish_request *in)
@@ -137,8 +138,16 @@ static int redeem(struct request *request, const struct get_request *in, struct 
 
 static int find_to_get(struct request *request, const struct get_request *in, struct target *target)
 {
+    int r = wait_check(request, in);
+
+    if (r)
+        return r;
     if (in->token.length)
         return redeem(request, in, target);
+    if (in->flags & SEALBUF_GET_FIRST)
+        return target_first(request, in->owner == SEALBUF_OWNER_SELF ? request->peer->who.uid : in->owner, in->name,
+                            in->flags & SEALBUF_GET_WRITABLE ? ACCESS_READ_WRITE : ACCESS_READ, &request->search,
+                            target);
     return target_find(request, &(struct target_request){.id = in->id, .owner = in->owner, .name = in->name},
                        in->flags & SEALBUF_GET_WRITABLE ? ACCESS_READ_WRITE : ACCESS_READ, target);
 }
