@@ -136,6 +136,7 @@ static void save_peer(struct handover *handover, struct peer *peer)
     const struct buffer *buffer;
     const struct parcel *parcel;
     const struct claim *claim;
+    const struct name *name;
 
     handover_add(handover, HANDOVER_PEER,
                  &(struct handover_peer){
@@ -159,6 +160,8 @@ static void save_peer(struct handover *handover, struct peer *peer)
         save_claim(handover, claim);
     if (!peer->ending)
         save_waits(handover, peer);
+    LIST_FOREACH(name, &peer->names, of_peer)
+        handover_add(handover, HANDOVER_CONNECTED, &(struct handover_connected){name->owner, name_text(name)});
 }
 
 static void save_closing(int fd, void *userdata)

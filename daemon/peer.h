@@ -21,10 +21,13 @@
 #include "tree.h"
 
 struct aside;
+struct name;
 struct paused;
 struct seal_job;
 struct store_job;
 struct wait;
+
+LIST_HEAD(connected_names, name);
 
 struct peer {
     LIST_ENTRY(peer) link;
@@ -60,8 +63,9 @@ struct peer {
     unsigned patience_ms;                    /* between two tries to answer these, where nothing may be sent */
     bool reads_first;                        /* in its next turn, before it answers these */
     struct held_buffers held;
-    uint64_t claimed_ns;  /* when the last of these was sent */
-    struct claims claims; /* what it is taking out of the broker */
+    struct connected_names names; /* that it has published until it ends */
+    uint64_t claimed_ns;          /* when the last of these was sent */
+    struct claims claims;         /* what it is taking out of the broker */
     struct outbox outbox;
     struct event readable;
     struct event flush; /* for what is in the outbox: the socket is writable, or it is time to try again */

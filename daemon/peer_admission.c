@@ -45,6 +45,7 @@ static struct peer *new_peer(struct broker *broker, const struct credentials *wh
     peer->who = *who;
     peer->account = quota_find(&broker->quota, who->uid);
     LIST_INIT(&peer->held);
+    LIST_INIT(&peer->names);
     LIST_INIT(&peer->claims);
     RB_INIT(&peer->waiting);
     TAILQ_INIT(&peer->ripe_waits);

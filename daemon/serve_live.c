@@ -1,14 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* TOUCH, WATCH and CANCEL. */
+/* WATCH and CANCEL. */
 #include "dispatch.h"
 #include "serve.h"
 #include "wait.h"
-
-int serve_touch(struct request *request, const union request_record *in, union reply_record *out)
-{
-    (void)in, (void)out;
-    return refuse(request, SEALBUF_ERR_UNSUPPORTED, "%s", "");
-}
 
 /* What was waited for is answered first. */
 int serve_cancel(struct request *request, const union request_record *in, union reply_record *out)

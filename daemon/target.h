@@ -17,18 +17,18 @@ struct target {
 #define ACCESS_OWNER_OR_ADMINISTRATOR ((enum access)1)
 #define ACCESS_LOOK                   ((enum access)3)
 
-/* A name, or NULL; one that is being taken is looked at once more first: it may be gone by now. */
+/* A name, or NULL; one that is being taken, or whose lease runs out, is looked at once more first: it may be gone. */
 struct name *target_name(struct request *request, uid_t owner, struct span name);
 struct buffer *target_buffer(struct request *request, uint64_t id);
 
-/* 0, or a refusal. */
+/* 0, or a refusal. For a generation, where the request says one, that one; to be changed it must be the current one. */
 int target_find(struct request *request, const struct target_request *in, enum access access, struct target *target);
 
 /*
- * The first name that begins so and gives access, and that nobody is taking. 0, a refusal, or REQUEST_AGAIN: the turn
- * is over, and the search goes on from where it is. It also does so to find the same name again.
+ * The first name that begins as it should and gives access, and that nobody is taking. 0, a refusal, or REQUEST_AGAIN:
+ * the turn is over, and the search goes on from where it is. It also does so to find the same name again.
  */
-int target_first(struct request *request, uid_t owner, struct span prefix, enum access access, struct search *search,
+int target_first(struct request *request, const struct get_request *in, enum access access, struct search *search,
                  struct target *target);
 
 enum description {

@@ -144,7 +144,7 @@ static enum looking look(struct request *request, const struct get_request *in, 
     int r;
 
     if (in->flags & SEALBUF_GET_FIRST)
-        r = target_first(request, owner_of(request->peer, in), in->name, access_to(in), search, &target);
+        r = target_first(request, in, access_to(in), search, &target);
     else
         r = target_find(request, &(struct target_request){.owner = in->owner, .name = in->name}, access_to(in),
                         &target);
