@@ -139,7 +139,8 @@ void changes_detach(struct changes *changes, struct hook *hook)
 
     changes_take_down(hook);
     hook->point = NULL;
-    point->namespace->watches -= hook->kind == HOOK_WATCH;
+    if (hook->kind == HOOK_WATCH && --point->namespace->watches == 0)
+        change_log_clear(&point->namespace->log);
     if (--point->attached == 0)
         drop_point(changes, point);
 }
@@ -195,6 +196,11 @@ void changes_take_down(struct hook *hook)
         return;
     hook->hangs = false;
     TAILQ_REMOVE(&hook->point->racks[hook->kind].hooks, hook, link);
+}
+
+bool changes_will_wake(const struct hook *hook)
+{
+    return hook->hangs && hook->since < hook->point->racks[hook->kind].ripe_seq;
 }
 
 static bool wake_first(struct rack *rack, struct waking *waking)
@@ -327,10 +333,12 @@ void changes_note(struct changes *changes, enum sealbuf_change_kind kind, const 
 {
     struct namespace *namespace = find_namespace(changes, name->owner);
 
-    (void)before; /* for the log */
     changes->seq++;
-    if (namespace)
-        note(changes, namespace, kind, name);
+    if (!namespace)
+        return;
+    if (namespace->watches)
+        change_log_add(&namespace->log, changes->seq, (uint8_t)kind, name, before);
+    note(changes, namespace, kind, name);
 }
 
 void changes_note_back(struct changes *changes, const struct name *name)

@@ -20,11 +20,11 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+#include "change_log.h"
 #include "codec.h"
 #include "sealbuf-protocol.h"
 #include "tree.h"
 
-struct change_log;
 struct name;
 struct point;
 
@@ -92,7 +92,7 @@ struct namespace
     unsigned count;                          /* of them */
     unsigned prefixes[SEALBUF_MAX_NAME + 1]; /* of them, of starts of names that have this length */
     unsigned watches;                        /* attached */
-    struct change_log *log;                  /* while there are any: NULL until somebody makes one */
+    struct change_log log;                   /* while there are any */
 };
 RB_HEAD(namespace_tree, namespace);
 
@@ -116,6 +116,8 @@ void changes_detach(struct changes *changes, struct hook *hook);
  */
 bool changes_hang(struct changes *changes, struct hook *hook, uint64_t since);
 void changes_take_down(struct hook *hook);
+/* It hangs, and is among those that are to be woken. */
+bool changes_will_wake(const struct hook *hook);
 
 /* Who was woken alone has not got it, nor seen that it is not there: another wait of the point is woken instead. */
 void changes_pass_on(struct changes *changes, struct point *point, uint64_t ticket);

@@ -22,6 +22,7 @@
 #include "text.h"
 #include "token.h"
 #include "wait.h"
+#include "watch.h"
 
 /* Between two looks at the clock. */
 #define CLOSE_AT_ONCE 16u
@@ -272,7 +273,7 @@ static bool serve_records(struct request *request)
     return true;
 }
 
-/* Writes the reply. 0, or a refusal of the whole request, or PAUSED, or REQUEST_ASIDE. */
+/* Writes the reply. 0, or a refusal of the whole request, or PAUSED, or REQUEST_ASIDE, or REQUEST_DETACHED. */
 #define PAUSED 1
 static int make_reply(struct request *request)
 {
@@ -408,8 +409,8 @@ static bool admissible(struct request *request, enum verdict *verdict)
     else if (header->descriptors != operation->descriptors * header->count || header->descriptors != count)
         error = refuse(request, SEALBUF_ERR_DESCRIPTORS, "%u descriptors came, %u are announced, %u are needed", count,
                        header->descriptors, operation->descriptors * header->count);
-    else if (wait_find(request->peer, header->serial))
-        error = refuse(request, SEALBUF_ERR_MALFORMED, "the serial is that of a GET that waits");
+    else if (wait_find(request->peer, header->serial) || watch_find(request->peer, header->serial))
+        error = refuse(request, SEALBUF_ERR_MALFORMED, "the serial is that of a GET that waits, or of a watch");
     else if (header->opcode == SEALBUF_OP_HELLO && request->peer->greeted)
         error = refuse(request, SEALBUF_ERR_HELLO, "HELLO came a second time");
     if (error)

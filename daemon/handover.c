@@ -46,6 +46,7 @@ static const struct schema *const schemas[HANDOVER_KINDS] = {
     [HANDOVER_END] = &handover_end_schema,
     [HANDOVER_WAIT] = &handover_wait_schema,
     [HANDOVER_CONNECTED] = &handover_connected_schema,
+    [HANDOVER_WATCH] = &handover_watch_schema,
 };
 
 /* ---- Handing over ------------------------------------------------------------------------------------------------ */

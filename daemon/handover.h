@@ -37,6 +37,7 @@ enum handover_kind {
     HANDOVER_END,
     HANDOVER_WAIT,      /* of the peer before, too */
     HANDOVER_CONNECTED, /* of the peer before, too */
+    HANDOVER_WATCH,     /* of the peer before, too */
     HANDOVER_KINDS
 };
 
@@ -109,6 +110,7 @@ union handover_record {
     struct handover_end end;
     struct handover_wait wait;
     struct handover_connected connected;
+    struct handover_watch watch;
 };
 /* The next record, whose strings are in the memfd. 0 where there is none that can be read. */
 enum handover_kind takeover_next(struct takeover *takeover, union handover_record *record);

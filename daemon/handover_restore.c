@@ -22,6 +22,7 @@
 #include "restore.h"
 #include "store.h"
 #include "wait.h"
+#include "watch.h"
 
 /* What is put together until all of it is there. */
 struct restoring {
@@ -244,6 +245,12 @@ static int restore_connected(const struct restoring *restoring, const struct han
     return 0;
 }
 
+static int restore_watch(const struct restoring *restoring, const struct handover_watch *record)
+{
+    int r = watch_restore(restoring->peer, record);
+    return r < 0 ? lose_peer(restoring, "a watch", r) : 0;
+}
+
 /* ---- All of it --------------------------------------------------------------------------------------------------- */
 
 /* On trial the broker's workers go on meanwhile: it may be closed already, and nothing is to be done with it. */
@@ -282,6 +289,8 @@ static int restore_of_peer(struct restoring *restoring, enum handover_kind kind,
         return restore_reply(restoring, &record->reply);
     if (kind == HANDOVER_WAIT)
         return restore_wait(restoring, &record->wait);
+    if (kind == HANDOVER_WATCH)
+        return restore_watch(restoring, &record->watch);
     return restore_claim(restoring, &record->claim);
 }
 
@@ -309,6 +318,7 @@ static int restore_record(struct restoring *restoring, enum handover_kind kind, 
     case HANDOVER_CLAIM:
     case HANDOVER_WAIT:
     case HANDOVER_CONNECTED:
+    case HANDOVER_WATCH:
         return restore_of_peer(restoring, kind, record);
     case HANDOVER_REMOVAL:
         store_remove_again(&restoring->broker->store, record->held.id);

@@ -16,6 +16,7 @@
 #include "store.h"
 #include "storing.h"
 #include "wait.h"
+#include "watch.h"
 
 static void save_descriptor(struct handover *handover, enum handover_kind kind, int fd, uint64_t id)
 {
@@ -162,6 +163,7 @@ static void save_peer(struct handover *handover, struct peer *peer)
         save_waits(handover, peer);
     LIST_FOREACH(name, &peer->names, of_peer)
         handover_add(handover, HANDOVER_CONNECTED, &(struct handover_connected){name->owner, name_text(name)});
+    watches_hand_over(peer, handover);
 }
 
 static void save_closing(int fd, void *userdata)

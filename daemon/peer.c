@@ -13,6 +13,7 @@
 #include "sealing.h"
 #include "storing.h"
 #include "wait.h"
+#include "watch.h"
 
 /* Between two tries to answer what waits, where no more descriptors may be in flight. */
 #define SHORTEST_PATIENCE_MS 2
@@ -156,26 +157,6 @@ static enum verdict answer_waits(struct peer *peer)
     return verdict;
 }
 
-/*
- * Where its socket is watched, the loop tells what there is to read, if not in this turn then in another. What waits
- * and what it has sent come first by turns.
- */
-static enum verdict answer_and_read(struct peer *peer)
-{
-    bool answers = wait_next(peer), reads = !answers || !peer->listening;
-    enum verdict verdict = GO_ON;
-
-    if (reads && (!answers || peer->reads_first))
-        verdict = peer_read(peer);
-    if (verdict == GO_ON && answers)
-        verdict = answer_waits(peer);
-    if (verdict == GO_ON && reads && answers && !peer->reads_first && peer_can_be_answered(peer) &&
-        !turn_is_over(peer->broker))
-        verdict = peer_read(peer);
-    peer->reads_first = !peer->reads_first;
-    return verdict;
-}
-
 void peer_take_turn(struct peer *peer)
 {
     enum verdict verdict = GO_ON;
@@ -189,9 +170,13 @@ void peer_take_turn(struct peer *peer)
     } else if (peer_is_held_back(peer) || waits_for_claims(peer)) {
         waits_pass_on(peer);
         return;
-    } else {
-        verdict = answer_and_read(peer);
+    } else if (peer->is_readable) {
+        verdict = peer_read(peer);
     }
+    if (verdict == GO_ON)
+        verdict = answer_waits(peer);
+    if (verdict == GO_ON)
+        verdict = watches_serve(peer);
     if (verdict == END) {
         peer_end(peer);
         return;

@@ -19,6 +19,7 @@
 #include "credentials.h"
 #include "outbox.h"
 #include "tree.h"
+#include "watches.h"
 
 struct aside;
 struct name;
@@ -40,6 +41,7 @@ struct peer {
     bool ending;          /* nothing is left to do but to release what it held */
     bool request_charged; /* its request may take time */
     bool listening;       /* its socket is watched */
+    bool is_readable;     /* and has been found readable, and not been read since */
     bool timed;           /* until HELLO comes */
     bool greeted;         /* HELLO has come */
     unsigned burst;       /* messages to read in one turn */
@@ -61,11 +63,12 @@ struct peer {
     TAILQ_HEAD(ripe_waits, wait) ripe_waits; /* those of them that are to be looked at */
     struct wait *chosen;                     /* the one of these that was woken alone */
     unsigned patience_ms;                    /* between two tries to answer these, where nothing may be sent */
-    bool reads_first;                        /* in its next turn, before it answers these */
     struct held_buffers held;
     struct connected_names names; /* that it has published until it ends */
     uint64_t claimed_ns;          /* when the last of these was sent */
     struct claims claims;         /* what it is taking out of the broker */
+    struct watch_tree watches;
+    struct ready_watches ready_watches; /* those of them that have something to tell */
     struct outbox outbox;
     struct event readable;
     struct event flush; /* for what is in the outbox: the socket is writable, or it is time to try again */

@@ -10,6 +10,7 @@
 #include "peer.h"
 #include "peer_parts.h"
 #include "wait.h"
+#include "watch.h"
 
 /* A silent connection holds a slot for so long. */
 static const struct timeval handshake_time = {.tv_sec = 10};
@@ -30,7 +31,7 @@ void peer_listen(struct peer *peer)
     }
     if (peer_is_held_back(peer))
         return;
-    if (wait_next(peer))
+    if (wait_next(peer) || watches_are_ready(peer))
         turn_wait(peer);
     if (peer->listening)
         return;
@@ -124,6 +125,7 @@ enum verdict peer_read(struct peer *peer)
     bool there = true;
     unsigned done = 0;
 
+    peer->is_readable = false; /* where not all is read, the loop will tell again */
     while (there && verdict == GO_ON && done < peer->burst && !peer_is_held_back(peer) && LIST_EMPTY(&peer->claims)) {
         if (done && turn_is_over(peer->broker))
             break;
@@ -149,6 +151,7 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
         peer_end_in_turn(peer);
         return;
     }
+    peer->is_readable = true;
     if (turn_begin_at_once(peer)) {
         peer_take_turn(peer);
         turn_end(broker, uid);
