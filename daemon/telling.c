@@ -143,7 +143,7 @@ static bool add_change(struct telling *telling, const struct change *change, uns
     event.id = change->id;
     event.size = change->size;
     event.published_ns = change->published_ns;
-    event.expire_ms = deadline_left_ms(change->deadline_ns);
+    event.expire_ms = binds(kind) ? deadline_left_ms(change->deadline_ns) : 0;
     event.seals = change->seals;
     event.flags = change->flags;
     event.mode = change->mode;
