@@ -25,6 +25,14 @@ struct place {
     size_t names_at; /* where in the reply they begin */
 };
 
+/* Where a search for the first name goes on: of bytes alone. */
+struct search {
+    bool begun;       /* behind this name, else at the first one */
+    bool passed_over; /* there were some that may not be got, at least not now, or not by this peer */
+    uint8_t length;
+    char text[SEALBUF_MAX_NAME];
+};
+
 /* Every record that a request or a reply can have: room for any, and a name for each. */
 union request_record {
     struct hello_request hello;
@@ -75,9 +83,11 @@ struct request {
     struct buffer *borrowed[SEALBUF_MAX_RECORDS]; /* whose the descriptors in it are that it does not own */
     unsigned pinned;                              /* so many of them are, since it was paused */
     struct paused *paused;                        /* where this is kept, if it was paused */
+    bool is_lost;                                 /* what was sent before its reply could not be */
     bool sent;                                    /* there is but closing left to do */
     bool done;                                    /* not even that */
     struct place place;                           /* of a LIST */
+    struct search search;                         /* of the first name, for the record in hand */
     struct claim *claim;                          /* that the record in hand has made */
     struct token *redeemed;                       /* that it has used, if it fits into the reply */
     uint8_t token[SEALBUF_TOKEN_SIZE];            /* that it has made */
@@ -99,6 +109,9 @@ void log_refusal(struct request *request, const char *message_id, const char *li
 #define REQUEST_ASIDE 2
 /* It has no reply for now: somebody else will answer it (wait.h, watch.h). */
 #define REQUEST_DETACHED 3
+
+/* What a handler of a record returns that is to be called again, since the turn is over. */
+#define REQUEST_AGAIN 4
 
 /* The buffer's own descriptor, into the shipment. */
 void request_ship(struct request *request, struct buffer *buffer);
