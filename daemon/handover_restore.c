@@ -234,6 +234,16 @@ static int restore_watch(const struct restoring *restoring, const struct handove
     return r < 0 ? lose_peer(restoring, "a watch", r) : 0;
 }
 
+/* Not on trial: it may have been published anew meanwhile, in another way. */
+static int restore_connected(const struct restoring *restoring, const struct handover_connected *record)
+{
+    struct name *name = registry_find(&restoring->broker->registry, record->owner, record->name);
+
+    if (name && !restoring->broker->is_trial)
+        name_set_publisher(name, restoring->peer);
+    return 0;
+}
+
 /* ---- All of it --------------------------------------------------------------------------------------------------- */
 
 /* On trial the broker's workers go on meanwhile: it may be closed already, and nothing is to be done with it. */
@@ -266,6 +276,8 @@ static int restore_of_peer(struct restoring *restoring, enum handover_kind kind,
         return fail_to_restore(restoring, "a record", "its connection is missing");
     if (kind == HANDOVER_HELD)
         return restore_held(restoring, &record->held);
+    if (kind == HANDOVER_CONNECTED)
+        return restore_connected(restoring, &record->connected);
     if (kind == HANDOVER_REPLY)
         return restore_reply(restoring, &record->reply);
     if (kind == HANDOVER_WATCH)
@@ -296,6 +308,7 @@ static int restore_record(struct restoring *restoring, enum handover_kind kind, 
     case HANDOVER_REPLY:
     case HANDOVER_CLAIM:
     case HANDOVER_WATCH:
+    case HANDOVER_CONNECTED:
         return restore_of_peer(restoring, kind, record);
     case HANDOVER_REMOVAL:
         store_remove_again(&restoring->broker->store, record->held.id);
