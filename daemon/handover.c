@@ -36,8 +36,8 @@ static const struct schema *const schemas[HANDOVER_KINDS] = {
     [HANDOVER_PEER] = &handover_peer_schema,         [HANDOVER_HELD] = &handover_held_schema,
     [HANDOVER_REPLY] = &handover_reply_schema,       [HANDOVER_CLAIM] = &handover_claim_schema,
     [HANDOVER_REMOVAL] = &handover_held_schema,      [HANDOVER_CLOSING] = &handover_descriptor_schema,
-    [HANDOVER_END] = &handover_end_schema,           [HANDOVER_WATCH] = &handover_watch_schema,
     [HANDOVER_END] = &handover_end_schema,           [HANDOVER_CONNECTED] = &handover_connected_schema,
+    [HANDOVER_WATCH] = &handover_watch_schema,
 };
 
 /* ---- Handing over ------------------------------------------------------------------------------------------------ */
