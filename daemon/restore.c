@@ -311,6 +311,16 @@ static void restore_buffer_at(struct restoring *restoring, uint32_t slot)
     ledger_clear(broker->ledger, &slot);
 }
 
+/* All or nothing: what the broker did not come to commit was never there; and what it removed must not come back. */
+static void drop_of_batch(struct broker *broker, const struct ledger_name *record, uint32_t *slot)
+{
+    struct name *name = registry_find(&broker->registry, record->owner, record->text);
+
+    if (name && ledger_is_committed(broker->ledger, record->batch))
+        registry_unbind(&broker->registry, name, SEALBUF_CHANGE_REMOVED);
+    ledger_clear(broker->ledger, slot);
+}
+
 static void restore_name_at(struct restoring *restoring, uint32_t slot)
 {
     struct broker *broker = restoring->broker;
@@ -319,6 +329,10 @@ static void restore_name_at(struct restoring *restoring, uint32_t slot)
 
     if (!read_record(restoring, LEDGER_NAME_RECORD, slot, &record, "a name"))
         return;
+    if (!ledger_is_committed(broker->ledger, record.batch) || record.removed) {
+        drop_of_batch(broker, &record, &slot);
+        return;
+    }
     snprintf(text, sizeof(text), "%.*s", (int)record.text.length, record.text.data);
     const char *why = restore_name(broker, &record, slot);
     if (!why)
