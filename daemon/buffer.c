@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "entry.h"
+#include "evictable.h"
 #include "ledger.h"
 #include "seals.h"
 #include "store.h"
@@ -178,6 +179,7 @@ void buffer_unhold(struct buffers *buffers, struct buffer *buffer)
     if (buffer->is_held) {
         LIST_REMOVE(buffer, held);
         buffer->is_held = false;
+        evictable_recount(buffers->quota, buffer);
     }
     buffer_drop_if_unheld(buffers, buffer);
 }
@@ -204,6 +206,7 @@ static int recharge(struct buffers *buffers, struct buffer *buffer, uint64_t siz
             return r;
     }
     buffer->charged = size;
+    evictable_recount(buffers->quota, buffer);
     return 0;
 }
 

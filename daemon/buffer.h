@@ -54,6 +54,12 @@ struct buffer {
     bool is_held;
     bool is_stored; /* the service manager keeps it, and it is charged for that */
     uint32_t slot;  /* in the ledger, from when it gets a name that is to survive; 0: none */
+    struct evictable { /* what is counted of it in its owner's account: see evictable.h */
+        uint64_t bytes;
+        uint32_t metadata;
+        uint16_t names; /* of its owner's, that may go */
+        bool is_counted, is_stored;
+    } evictable;
     bool is_gone;   /* but for its descriptor, which waits for the pins */
     char strings[]; /* label, then metadata, then the creator's security label */
 };

@@ -34,7 +34,8 @@ struct name {
     uint16_t mode;
     bool take;         /* whoever gets it by this name takes it out of the broker */
     bool is_past;      /* a former generation, which is kept behind the one that is current */
-    bool is_evictable; /* it is among those of its account */
+    bool is_evictable; /* it may go where a limit is met */
+    bool is_counted;   /* with those of its account that may: see evictable.h */
     uint8_t keep;      /* so many former generations are kept; of the current one */
     struct deadline lease;
     uint64_t deadline_ns;     /* of the lease, CLOCK_MONOTONIC; 0: none */
