@@ -61,31 +61,43 @@ int evict_for(struct request *request, uid_t uid, const struct need *needs, unsi
     }
 }
 
-static void hold(struct request *request, struct buffer *buffer)
+/* What is about to be bound, and what it is about to be bound to, is not there to go. */
+static void set_aside(struct request *request, const struct binding *bindings, unsigned count)
 {
-    if (buffer->is_held)
-        return;
-    LIST_INSERT_HEAD(&request->peer->held, buffer, held);
-    buffer->is_held = true;
-    evictable_recount(&request->broker->quota, buffer);
+    struct broker *broker = request->broker;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct name *name = registry_find(&broker->registry, bindings[i].owner, bindings[i].name);
+        buffer_hold(&broker->buffers, bindings[i].buffer, &request->peer->held);
+        if (name)
+            evictable_leave(&broker->quota, name);
+    }
 }
 
-int evict_for_publish(struct request *request, struct buffer *buffer, struct name *name, uid_t uid,
-                      const struct need *needs, unsigned count)
+/* A buffer that has lost its names meanwhile stays held until it is bound. */
+static void put_back(struct request *request, const struct binding *bindings, unsigned count)
+{
+    struct broker *broker = request->broker;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct name *name = registry_find(&broker->registry, bindings[i].owner, bindings[i].name);
+        if (name)
+            evictable_enter(&broker->quota, name);
+        if (!LIST_EMPTY(&bindings[i].buffer->names))
+            buffer_unhold(&broker->buffers, bindings[i].buffer);
+    }
+}
+
+int evict_for_publish(struct request *request, const struct binding *bindings, unsigned count, uid_t uid,
+                      const struct need *needs, unsigned need_count)
 {
     struct quota *quota = &request->broker->quota;
     const struct account *account = quota_find(quota, uid);
 
-    if (!account || TAILQ_EMPTY(&account->evictable) || !is_too_much(quota, account, needs, count))
+    if (!account || TAILQ_EMPTY(&account->evictable) || !is_too_much(quota, account, needs, need_count))
         return 0;
-    bool was_held = buffer->is_held;
-    hold(request, buffer);
-    if (name)
-        evictable_leave(quota, name);
-    int r = evict_for(request, uid, needs, count);
-    if (name)
-        evictable_enter(quota, name);
-    if (!was_held && !LIST_EMPTY(&buffer->names))
-        buffer_unhold(&request->broker->buffers, buffer);
+    set_aside(request, bindings, count);
+    int r = evict_for(request, uid, needs, need_count);
+    put_back(request, bindings, count);
     return r;
 }

@@ -11,7 +11,6 @@
 #include "sealing.h"
 #include "seals.h"
 #include "serve.h"
-#include "target.h"
 
 struct store_task {
     struct store_wait wait;
@@ -75,7 +74,8 @@ static bool is_to_be_stored(struct request *request, const union request_record 
 {
     uint32_t now;
 
-    if (in->publish.flags & SEALBUF_PUBLISH_VOLATILE || check_publish(request, &in->publish, buffer))
+    if (in->publish.flags & (SEALBUF_PUBLISH_VOLATILE | SEALBUF_PUBLISH_UNTIL_CLOSE) ||
+        check_publish(request, &in->publish, buffer))
         return false;
     if ((*buffer)->is_stored)
         return false;
@@ -114,8 +114,8 @@ static int make_room(struct request *request, const union request_record *in, st
 
     if (buffer->keep)
         return 0;
-    return evict_for_publish(request, buffer, target_name(request, request->peer->who.uid, in->publish.name),
-                             buffer->owner, &need, 1);
+    const struct binding binding = {.owner = request->peer->who.uid, .name = in->publish.name, .buffer = buffer};
+    return evict_for_publish(request, &binding, 1, buffer->owner, &need, 1);
 }
 
 static int look(struct request *request, const union request_record *in)
@@ -195,7 +195,7 @@ int storing_check(struct request *request, const struct buffer *buffer, uint32_t
     const struct store_job *job = request->stored;
 
     if (buffer->is_stored || !request->broker->store.is_there ||
-        flags & (SEALBUF_PUBLISH_VOLATILE | SEALBUF_PUBLISH_OR_VOLATILE))
+        flags & (SEALBUF_PUBLISH_VOLATILE | SEALBUF_PUBLISH_OR_VOLATILE | SEALBUF_PUBLISH_UNTIL_CLOSE))
         return 0;
     for (unsigned i = 0; job && i < job->count; i++) {
         const struct store_task *task = &job->tasks[i];
