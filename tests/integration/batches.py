@@ -8,13 +8,12 @@ import random
 import select
 import signal
 import sys
-import threading
 import time
 
 import sealbuf_wire as wire
 from lives import Lives
 from manager import Manager
-from testbed import Broker, Suite, equal, eventually, fetch, in_child, make, need_root, need_systemd, process, refused
+from testbed import Broker, Suite, equal, eventually, in_child, make, need_root, need_systemd, process, refused
 
 MINE = 100000 + os.getpid() % 30000 * 10
 OTHER = MINE + 1
