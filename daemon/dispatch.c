@@ -146,22 +146,49 @@ static void set_status(const struct request *request, union reply_record *out, i
     }
 }
 
+/* The request goes on in its peer's next turn. Where there is no memory to keep it, it does now. */
+static bool pause_request(struct request *request)
+{
+    if (!request->sent)
+        request_pin(request);
+    if (request->paused)
+        return true;
+    request->paused = paused_save(request);
+    if (!request->paused)
+        return false;
+    request->paused->request.paused = request->paused;
+    request->peer->paused = request->paused;
+    request->shipment.count = request->pinned = 0; /* it has moved */
+    request->sealed = request->to_seal = NULL;
+    request->stored = request->to_store = NULL;
+    request->atomic = NULL;
+    return true;
+}
+
 /*
  * Serves the record in hand and writes its reply, leaving room for those of the records to come. False: it takes longer
  * than this turn, and is to be served again.
  */
-static bool serve_record(struct request *request, const union request_record *in)
+static bool serve_record(struct request *request)
 {
     const struct operation *operation = request->operation;
+    const struct reader before = request->records;
     unsigned shipped = request->shipment.count, left = request->header.count - request->index - 1u;
+    union request_record room;
     union reply_record out;
 
     memset(&out, 0, sizeof(out));
     request->claim = NULL;
     request->redeemed = NULL;
-    int status = handlers[operation->opcode].record(request, in, &out);
-    if (status == REQUEST_AGAIN)
-        return false;
+    int status = handlers[operation->opcode].record(request, next_record(request, &room), &out);
+    if (status == REQUEST_AGAIN) {
+        const struct reader behind = request->records;
+        request->records = before;
+        if (pause_request(request))
+            return false;
+        request->records = behind;
+        status = refuse(request, SEALBUF_ERR_MEMORY, "%s", "");
+    }
     set_status(request, &out, status);
     request->reply.room = SEALBUF_MAX_MESSAGE - left * RECORD_AT_LEAST;
     if (record_encode(operation->reply, &request->reply, &out)) {
@@ -224,38 +251,12 @@ static enum verdict send_reply(struct request *request)
     return peer_send(request->peer, request->reply.buffer, request->reply.used, &request->shipment);
 }
 
-/* The request goes on in its peer's next turn. Where there is no memory to keep it, it does now. */
-static bool pause_request(struct request *request)
-{
-    if (!request->sent)
-        request_pin(request);
-    if (request->paused)
-        return true;
-    request->paused = paused_save(request);
-    if (!request->paused)
-        return false;
-    request->paused->request.paused = request->paused;
-    request->peer->paused = request->paused;
-    request->shipment.count = request->pinned = 0; /* it has moved */
-    request->sealed = request->to_seal = NULL;
-    request->stored = request->to_store = NULL;
-    request->atomic = NULL;
-    return true;
-}
-
 /* False: the turn is over before the last record. */
 static bool serve_records(struct request *request)
 {
-    union request_record room;
-
     while (request->index < request->header.count) {
-        struct reader before = request->records;
-        if (!serve_record(request, next_record(request, &room))) {
-            request->records = before;
-            if (pause_request(request))
-                return false;
-            continue;
-        }
+        if (!serve_record(request))
+            return false;
         request->index++;
         if (request->index < request->header.count && turn_is_over(request->broker) && pause_request(request))
             return false;
@@ -453,7 +454,7 @@ static void request_init(struct request *request, struct peer *peer, const uint8
     request->pinned = 0;
     request->atomic = NULL;
     request->atomic_records = 0;
-    request->is_checked = false;
+    request->is_checked = request->has_evicted = false;
     request->sent = request->done = false;
     request->claim = NULL;
     request->place.begun = request->place.shown = false;

@@ -79,6 +79,7 @@ struct request {
     unsigned atomic_records;                      /* all of them, where it is to be served as a whole (atomic.h) */
     bool is_checked;                              /* and has been judged */
     struct atomic *atomic;                        /* what there is of its reply; owned */
+    bool has_evicted;                             /* names have gone, so that it can be served */
     bool sent;                                    /* there is but closing left to do */
     bool done;                                    /* not even that */
     struct place place;                           /* of a LIST */

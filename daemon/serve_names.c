@@ -161,10 +161,11 @@ int publish_judge(struct request *request, const struct publish_request *in, str
 static int make_room(struct request *request, const struct binding *binding)
 {
     const struct name *name = registry_find(&request->broker->registry, binding->owner, binding->name);
+    uint64_t metadata = binding->buffer->owner == binding->owner ? binding->metadata.length : 0;
     bool is_one_more = !name || name->past_count < binding->keep;
     const struct need needs[] = {
         {RESOURCE_NAMES, is_one_more},
-        {RESOURCE_METADATA, is_one_more ? binding->name.length : 0},
+        {RESOURCE_METADATA, (is_one_more ? binding->name.length : 0u) + metadata},
     };
 
     return evict_for_publish(request, binding, 1, binding->owner, needs, sizeof(needs) / sizeof(needs[0]));

@@ -345,6 +345,18 @@ def fair_share(_, __):
 
 
 @suite.test
+def big_ones(_, __):
+    """Where all descriptors are in use, the next buffer waits until those of what was evicted are closed"""
+    with Broker('--limit', 'buffers=6', '--limit', 'uid-buffers=6') as broker, broker.connect() as client:
+        for i in range(30):
+            created = client.create(8 << 20)
+            os.pwrite(created['fd'], b'x' * (8 << 20), 0)
+            os.close(created['fd'])
+            client.publish(created['id'], 'n%02d' % i, flags=EVICTABLE)
+        equal(names_of(client), ['n%02d' % i for i in range(24, 30)], 'names')
+
+
+@suite.test
 def stored(_, __):
     """Where as many buffers are stored as may be, evictable ones go, and leave the store"""
     need_systemd()
