@@ -367,10 +367,7 @@ def replace_for_ever(path, names, ready):
         number = 0
         while True:
             number += 1
-            count = 2 + number % (len(names) - 1)
-            # Only some of them at first: those beyond have an older number, the same in all of them.
-            contents = {name: b'%d' % number for name in (names if count % 2 else names)}
-            publish_contents(client, contents)
+            publish_contents(client, {name: b'%d' % number for name in names})
             if number == 1:
                 os.write(ready, b'x')
 
