@@ -302,7 +302,7 @@ taken_meanwhile() {
     mkfifo "$work/slow"
     "$ctl" put meanwhile "$work/slow" &
     writer=$!
-    exec 9>"$work/slow"
+    exec 9<>"$work/slow"
     printf 'the content' >&9
     "$ctl" put meanwhile "$work/1"
     exec 9>&-
@@ -413,7 +413,7 @@ test_restarted_broker() {
     mkfifo "$work/slow"
     "$ctl" put lost "$work/slow" 2>"$work/err" &
     writer=$!
-    exec 9>"$work/slow"
+    exec 9<>"$work/slow"
     printf 'the ' >&9
     await 10 is_copying $writer
     kill -KILL "$broker"
@@ -438,7 +438,7 @@ lost_broker() {
     mkfifo "$work/lost"
     "$ctl" -s "$work/mortal" put lost "$work/lost" 2>"$work/lost_err" &
     lost_writer=$!
-    exec 9>"$work/lost"
+    exec 9<>"$work/lost"
     printf 'the content' >&9
     await 10 is_copying $lost_writer
     kill "$mortal"
@@ -499,7 +499,7 @@ test_connection_limit() {
     mkfifo "$work/held"
     "$ctl" -s "$one" put held "$work/held" &
     holder=$!
-    exec 9>"$work/held"
+    exec 9<>"$work/held"
     await 10 refused_by "$one"
     expect 5 "one connection too many" "$ctl" -s "$one" ping
     says err "^sealbufctl: cannot connect to '$one': uid $(id -u) .*uid-connections=1" "... with the user and the limit"
@@ -902,7 +902,9 @@ test_others() {
     check "remove --owner, by root" "$ctl" remove public --owner 54321
 }
 
-# progress CODE: runs the tool with a terminal as standard error, prints what the terminal got.
+# progress CODE: runs the tool with a terminal as standard error, prints what the terminal got. It ends when nobody has
+# that open any more.
+export -f await is_copying
 progress() { # SHELL COMMAND, with $ctl
     CTL=$ctl WORK=$work "$PYTHON" - "$1" <<'END'
 import os, pty, subprocess, sys
@@ -933,13 +935,21 @@ test_progress() {
     says out '[0-9.]+ MiB of 64 MiB, [0-9]+ %, [0-9.]+ [KM]iB/s' "... shows the share"
     expect 0 "a fast put on a terminal" progress '"$CTL" put fast "$WORK/4097"'
     says out "^''\$" "... shows nothing"
-    expect 0 "a put on a terminal, whose broker is killed and started again" progress 'exec 9>&2
-        "$SEALBUFD" --socket "$WORK/brief" 2>/dev/null & first=$!
-        until "$CTL" -s "$WORK/brief" ping 2>/dev/null; do sleep 0.02; done
-        { printf content; sleep 0.3; kill -KILL $first; wait $first
-          { sleep 0.3; "$SEALBUFD" --socket "$WORK/brief" 2>/dev/null 9>&- & echo $! >"$WORK/brief.pid"; wait; } >/dev/null &
-        } 2>/dev/null | "$CTL" -s "$WORK/brief" put brief 2>&9; result=$?
-        kill "$(cat "$WORK/brief.pid")"; exit $result'
+    expect 0 "a put on a terminal, whose broker is killed and started again" progress '
+        mkfifo "$WORK/brief.content"
+        "$SEALBUFD" --socket "$WORK/brief" 2>/dev/null & broker=$!
+        await 20 "$CTL" -s "$WORK/brief" ping
+        "$CTL" -s "$WORK/brief" put brief "$WORK/brief.content" & put=$!
+        exec 9<>"$WORK/brief.content"
+        printf content >&9
+        await 20 is_copying $put
+        { kill -KILL $broker; wait $broker; } 2>/dev/null
+        exec 9>&-
+        sleep 0.3
+        "$SEALBUFD" --socket "$WORK/brief" 2>/dev/null & broker=$!
+        wait $put; result=$?
+        kill $broker; wait $broker
+        exit $result'
     says out "has gone; waiting for it to come back.*it is back; going on" "... says that it waits, and when it goes on"
     expect 0 "a slow put elsewhere" bash -c "{ $slow; } | \"\$1\" put elsewhere" - "$ctl"
     silent err "... shows nothing"

@@ -368,10 +368,13 @@ def outcome_with(passed):
             listener.listen()
             pid = spawn([os.path.abspath(SEALBUFD), '--config', os.devnull], [('door', listener.fileno()), *passed],
                         manager.path, log)
-            eventually(lambda: 'READY=1' in '\n'.join(manager.texts()) or os.waitid(
-                os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT), what='it is ready or ends')
-            ready = 'READY=1' in '\n'.join(manager.texts())
-            os.kill(pid, signal.SIGTERM)
+            ready = False
+            try:
+                eventually(lambda: 'READY=1' in '\n'.join(manager.texts()) or os.waitid(
+                    os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT), what='it is ready or ends')
+                ready = 'READY=1' in '\n'.join(manager.texts())
+            finally:
+                os.kill(pid, signal.SIGTERM if ready else signal.SIGKILL)
             status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
             with open(log, encoding='utf-8') as file:
                 return 'ready' if ready else status, file.read()

@@ -271,7 +271,9 @@ def spawn(command, passed, notify_path, log_path):
     try:
         high = 3 + len(passed)
         above = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, high) for _, fd in passed]
-        os.dup2(os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), 2)
+        log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        for fd in (1, 2):  # also so that nobody waits for it at the end of the test's output
+            os.dup2(log, fd)
         for i, fd in enumerate(above):
             os.dup2(fd, 3 + i)
         environment.update(NOTIFY_SOCKET=notify_path)
