@@ -99,6 +99,8 @@ def furnished(*arguments):
         with lives.connect() as client:
             tokens = furnish(client)
             before = state(client)
+        named = {record['id'] for record in before.values()}
+        eventually(lambda: set(lives.manager.buffers()) == named, what='the manager has what has a name, and no more')
         lives.kill()
         yield lives, before, tokens
 

@@ -286,6 +286,11 @@ class Bystander:
         self.client.close()
 
 
+def set_alarm():
+    """Again and again, so that a test that was given up does not hang where it clears up either."""
+    signal.setitimer(signal.ITIMER_REAL, TEST_SECONDS, TEST_SECONDS)
+
+
 class Suite:
     """Tests with one broker for all of them. A test is a function of (broker, bystander)."""
 
@@ -312,13 +317,13 @@ class Suite:
 
     def report(self, number, function, broker, bystander):
         name = function.__doc__.splitlines()[0].rstrip('.')
-        signal.alarm(TEST_SECONDS)
+        set_alarm()
         try:
             self.run_one(function, broker, bystander)
         except Skip as reason:
             print('ok %d - %s # SKIP %s' % (number, name, reason))
         except BaseException as error:  # pylint: disable=broad-except
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
             for line in traceback.format_exc().splitlines():
                 print('# ' + line)
             broker.show_log()
@@ -328,7 +333,7 @@ class Suite:
         else:
             print('ok %d - %s' % (number, name))
         finally:
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
             sys.stdout.flush()
         return False
 
@@ -340,8 +345,10 @@ class Suite:
         signal.signal(signal.SIGALRM, too_long)
         wanted = [t for t in self.tests if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
         print('1..%d' % (len(wanted) + 1), flush=True)
+        set_alarm()
         broker = Broker(*self.arguments, **self.options)
         bystander = Bystander(broker)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, function in enumerate(wanted, 1):
             if broker.process.poll() is not None:
                 print('Bail out! the broker has died: %s' % broker.process.returncode)
