@@ -7,16 +7,14 @@ import contextlib
 import fcntl
 import os
 import random
-import shutil
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'systemd'))
 import sealbuf_wire as wire  # noqa: E402
-from managers import Keeper  # noqa: E402
+from managers import kept_broker  # noqa: E402
 from storm import Tap  # noqa: E402
 from storm_client import Failure  # noqa: E402
-from survival import SEALBUFD, is_with_systemd  # noqa: E402
+from testbed import SEALBUFD, skip_all_without_systemd  # noqa: E402
 
 NAMES = 40
 ADD_SEALS, GET_SEALS = 1033, 1034
@@ -302,25 +300,12 @@ def damage_descriptors(tap, scene, rounds):
 
 # ---- All of it -------------------------------------------------------------------------------------------------------
 
-@contextlib.contextmanager
-def scene_of(seed):
-    directory = tempfile.mkdtemp(prefix='sealbuf-test-')
-    keeper = Keeper(directory, SEALBUFD, ['--config', os.devnull])
-    try:
-        keeper.start()
-        yield Scene(keeper, seed)
-    finally:
-        keeper.close()
-        shutil.rmtree(directory)
-
-
 def main():
-    if not is_with_systemd():
-        print('1..0 # SKIP sealbufd is built without systemd')
-        return 0
+    skip_all_without_systemd()
     seed, rounds = os.environ.get('SEED', '%d' % os.getpid()), int(os.environ.get('ROUNDS', '12'))
     tap = Tap()
-    with scene_of(seed) as scene:
+    with kept_broker(SEALBUFD) as keeper:
+        scene = Scene(keeper, seed)
         with tap.test('names, replaced ones, removed ones, tokens (seed %s)' % seed):
             scene.set_up()
         if not tap.failures:

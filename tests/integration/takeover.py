@@ -22,7 +22,7 @@ from ledger import bytes_of, close_all, ledger_of, resigned, slots_of, with_reco
 from lives import Lives
 from manager import Manager
 from sealbuf_wire import IMMUTABLE
-from testbed import SEALBUFD, Broker, Suite, equal, eventually, fetch, in_child, make, need_root
+from testbed import SEALBUFD, Broker, Suite, equal, eventually, fetch, in_child, make, need_root, skip_all_without_systemd
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'systemd'))
 from managers import spawn  # noqa: E402
@@ -410,8 +410,5 @@ def passed_otherwise(*_):
 
 
 if __name__ == '__main__':
-    with open(SEALBUFD, 'rb') as program:
-        HAS_STORE = b'libsystemd' in program.read()
-    if HAS_STORE:
-        suite.main()
-    print('1..0 # SKIP sealbufd is built without systemd')
+    skip_all_without_systemd()
+    suite.main()

@@ -35,13 +35,24 @@ class Skip(Exception):
     pass
 
 
-def need_systemd():
+def has_systemd():
     with open(SEALBUFD, 'rb') as program:
-        if b'libsystemd' not in program.read():
-            raise Skip('sealbufd is built without systemd')
+        return b'libsystemd' in program.read()
 
 
-def eventually(condition, seconds=10, what='condition'):
+def need_systemd():
+    if not has_systemd():
+        raise Skip('sealbufd is built without systemd')
+
+
+def skip_all_without_systemd():
+    """For a script, before anything else: it ends here where nothing of it can be tested."""
+    if not has_systemd():
+        print('1..0 # SKIP sealbufd is built without systemd')
+        sys.exit(0)
+
+
+def eventually(condition, seconds=10, what='condition', interval=0.01):
     """Waits until condition() is true, and returns what it returned."""
     end = time.monotonic() + seconds
     while True:
@@ -50,7 +61,7 @@ def eventually(condition, seconds=10, what='condition'):
             return value
         if time.monotonic() > end:
             raise AssertionError('%s: not within %d seconds' % (what() if callable(what) else what, seconds))
-        time.sleep(0.01)
+        time.sleep(interval)
 
 
 def equal(got, expected, what=''):
