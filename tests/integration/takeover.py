@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import os
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -169,7 +170,9 @@ def waiting_reply(*_):
         make(other, b'content', 'unread', seals=IMMUTABLE)
         with broker.connect() as client, broker.connect() as waiting:
             serial = client.start(wire.GET, [{'name': 'unread'}] * 150)
-            eventually(lambda: charged('in_flight') >= 150, what='they are in flight')
+            # What is charged is charged before the descriptors are made, and these need the limit that there is now.
+            eventually(lambda: select.select([client.socket], [], [], 0)[0], what='the reply is sent')
+            equal(charged('in_flight') >= 150, True, 'whether it has all of its descriptors')
             limit(100)
             last = waiting.start(wire.GET, [{'name': 'unread'}])
             eventually(lambda: charged('replies') == 1, what='a reply waits')
