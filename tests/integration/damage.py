@@ -58,7 +58,7 @@ class Scene:
                 self.live.append(tokens[1])
             self.records = {record['name']: record for record in client.list()}
         self.keeper.end(9)
-        self.entries = [(name, os.dup(fd)) for name, fd, _ in self.keeper.kept if name != 'ledger']
+        self.entries = [(name, os.dup(fd)) for name, fd, _ in self.keeper.kept if name.startswith('buffer-')]
         ledgers = [fd for name, fd, _ in self.keeper.kept if name == 'ledger']
         if len(ledgers) != 1:
             raise Failure('%d ledgers are stored' % len(ledgers))

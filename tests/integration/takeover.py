@@ -235,7 +235,7 @@ def in_earnest(*_):
         lives.kill()
         entries = lives.manager.duplicates()
         ledger = ledger_of(entries)
-        (name, kept), = [entry for entry in entries if entry[0] != 'ledger']
+        (name, kept), = [entry for entry in entries if entry[0].startswith('buffer-')]
         path = os.path.join(directory, 'socket')
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener, \
                 contextlib.ExitStack() as stack:
@@ -288,7 +288,7 @@ def moved(*_):
             client.call(wire.SHARE, [{'name': 'kept'}] * 60).close()
         lives.kill()
         entries = lives.manager.duplicates()
-        ledger, (kept,) = ledger_of(entries), [fd for name, fd in entries if name != 'ledger']
+        ledger, (kept,) = ledger_of(entries), [fd for name, fd in entries if name.startswith('buffer-')]
         report = os.memfd_create('report')
         stack.callback(os.close, report)
         records = [record(LEDGER, struct.pack('<IQ', ledger, 0)), record(4, struct.pack('<IQ', kept, number))]
