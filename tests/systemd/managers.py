@@ -170,8 +170,10 @@ class Keeper:
             sender.connect(self.notify_path)
             socket.send_fds(sender, [b'BARRIER=1'], [near])
         os.close(near)
-        os.read(far, 1)
+        heard = select.select([far], [], [], SECONDS)[0]
         os.close(far)
+        if not heard:
+            raise AssertionError('what the broker has said is not read within %d seconds' % SECONDS)
 
     def start(self, wait=True):
         self.hear_out()
