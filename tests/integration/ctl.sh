@@ -297,12 +297,22 @@ test_replace() {
     says err '--replace' "... is status 6 at the end, too"
 }
 
+# write_to FIFO PID: opens the fifo as descriptor 9, and waits until this process has it open, too: but not for ever, as it
+# may have failed.
+write_to() {
+    exec 9<>"$1"
+    await 20 has_open "$2" "$1"
+}
+has_open() { # PID PATH
+    readlink "/proc/$1/fd/"* | grep -qxF -- "$2"
+}
+
 taken_meanwhile() {
     local status writer
     mkfifo "$work/slow"
     "$ctl" put meanwhile "$work/slow" &
     writer=$!
-    exec 9<>"$work/slow"
+    write_to "$work/slow" $writer
     printf 'the content' >&9
     "$ctl" put meanwhile "$work/1"
     exec 9>&-
@@ -413,7 +423,7 @@ test_restarted_broker() {
     mkfifo "$work/slow"
     "$ctl" put lost "$work/slow" 2>"$work/err" &
     writer=$!
-    exec 9<>"$work/slow"
+    write_to "$work/slow" $writer
     printf 'the ' >&9
     await 10 is_copying $writer
     kill -KILL "$broker"
@@ -438,7 +448,7 @@ lost_broker() {
     mkfifo "$work/lost"
     "$ctl" -s "$work/mortal" put lost "$work/lost" 2>"$work/lost_err" &
     lost_writer=$!
-    exec 9<>"$work/lost"
+    write_to "$work/lost" $lost_writer
     printf 'the content' >&9
     await 10 is_copying $lost_writer
     kill "$mortal"
@@ -499,7 +509,7 @@ test_connection_limit() {
     mkfifo "$work/held"
     "$ctl" -s "$one" put held "$work/held" &
     holder=$!
-    exec 9<>"$work/held"
+    write_to "$work/held" $holder
     await 10 refused_by "$one"
     expect 5 "one connection too many" "$ctl" -s "$one" ping
     says err "^sealbufctl: cannot connect to '$one': uid $(id -u) .*uid-connections=1" "... with the user and the limit"

@@ -275,9 +275,9 @@ def damage_entries(scene, entries, made):
         entries[a], entries[b] = (entries[a][0], entries[b][1]), (entries[b][0], entries[a][1])
         return kind, 0, 2
     if kind == 'doubled':
-        for i in victims:
-            made.append(something_else(scene, entries[i][1]))
-            entries.insert(scene.random.randrange(len(entries)), (entries[i][0], made[-1]))
+        for name, fd in [entries[i] for i in victims]:
+            made.append(something_else(scene, fd))
+            entries.insert(scene.random.randrange(len(entries)), (name, made[-1]))
         return kind, 0, len(victims) * 2
     for i in victims:
         name = scene.random.choice(('stored', 'buffer-', 'buffer-zz', 'buffer-00000000000fffff', 'ledger', 'x' * 255))

@@ -352,7 +352,7 @@ def long_requests(*_):
                 slowest, pings = max(slowest, time.monotonic() - began), pings + 1
             administrator.finish(serial).close()
             print('# the slowest of %d pings: %.1f ms; %s' % (pings, slowest * 1000, lines(broker, DONE)[-1]))
-            equal(slowest < 0.1, True, 'the slowest ping, %.3f s,' % slowest)
+            equal(slowest < 1, True, 'the slowest ping, %.3f s,' % slowest)
             os.read(ready, 1)
         os.close(ready)
         os.close(told)
