@@ -208,7 +208,7 @@ class Director:
             if what:
                 wrong.append('%s: %s %s' % (what, wire.NAME_OF.get(status, status), text))
             if works:
-                token.used, token.asked, token.maybe_revoked = token.used + 1, 0, False
+                token.has_worked()
                 kept.append(token)
         self.tokens = kept[-KEPT_TOKENS:]
         return wrong
