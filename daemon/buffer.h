@@ -55,7 +55,8 @@ struct buffer {
     bool is_stored; /* the service manager keeps it, and it is charged for that */
     uint32_t slot;  /* in the ledger, from when it gets a name that is to survive; 0: none */
     bool is_gone;   /* but for its descriptor, which waits for the pins */
-    char strings[]; /* label, then metadata, then the creator's security label */
+    char *metadata; /* that replaces the one in `strings`; NULL: none does */
+    char strings[]; /* label, then the creator's security label, then metadata */
 };
 
 RB_HEAD(buffer_tree, buffer);
@@ -134,6 +135,20 @@ int buffer_to_ledger(const struct buffer *buffer, struct ledger_buffer *record);
  */
 int buffer_record(struct buffers *buffers, struct buffer *buffer);
 void buffer_unrecord(struct buffers *buffers, struct buffer *buffer);
+
+/*
+ * Its metadata anew, charged to its owner. What it was is in *before: to be given back to buffer_undo_metadata, or to
+ * buffer_forget_metadata. 0, SEALBUF_ERR_LIMIT with *met, or SEALBUF_ERR_MEMORY.
+ */
+struct buffer_metadata {
+    bool was_set;
+    char *text;
+    uint16_t length;
+};
+int buffer_set_metadata(struct buffers *buffers, struct buffer *buffer, struct span metadata,
+                        struct buffer_metadata *before, struct limit_met *met);
+void buffer_undo_metadata(struct buffers *buffers, struct buffer *buffer, struct buffer_metadata *before);
+void buffer_forget_metadata(struct buffer_metadata *before);
 
 struct span buffer_label(const struct buffer *buffer);
 struct span buffer_metadata(const struct buffer *buffer);

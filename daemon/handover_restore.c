@@ -227,6 +227,16 @@ static int restore_claim(struct restoring *restoring, const struct handover_clai
     return 0;
 }
 
+/* Not on trial: it may have been published anew meanwhile, in another way. */
+static int restore_connected(const struct restoring *restoring, const struct handover_connected *record)
+{
+    struct name *name = registry_find(&restoring->broker->registry, record->owner, record->name);
+
+    if (name && !restoring->broker->is_trial)
+        name_set_publisher(name, restoring->peer);
+    return 0;
+}
+
 /* ---- All of it --------------------------------------------------------------------------------------------------- */
 
 /* On trial the broker's workers go on meanwhile: it may be closed already, and nothing is to be done with it. */
@@ -259,6 +269,8 @@ static int restore_of_peer(struct restoring *restoring, enum handover_kind kind,
         return fail_to_restore(restoring, "a record", "its connection is missing");
     if (kind == HANDOVER_HELD)
         return restore_held(restoring, &record->held);
+    if (kind == HANDOVER_CONNECTED)
+        return restore_connected(restoring, &record->connected);
     if (kind == HANDOVER_REPLY)
         return restore_reply(restoring, &record->reply);
     return restore_claim(restoring, &record->claim);
@@ -286,6 +298,7 @@ static int restore_record(struct restoring *restoring, enum handover_kind kind, 
     case HANDOVER_HELD:
     case HANDOVER_REPLY:
     case HANDOVER_CLAIM:
+    case HANDOVER_CONNECTED:
         return restore_of_peer(restoring, kind, record);
     case HANDOVER_REMOVAL:
         store_remove_again(&restoring->broker->store, record->held.id);

@@ -125,6 +125,7 @@ static void save_peer(struct handover *handover, const struct peer *peer)
     const struct buffer *buffer;
     const struct parcel *parcel;
     const struct claim *claim;
+    const struct name *name;
 
     handover_add(handover, HANDOVER_PEER,
                  &(struct handover_peer){
@@ -146,6 +147,8 @@ static void save_peer(struct handover *handover, const struct peer *peer)
         save_reply(handover, parcel);
     LIST_FOREACH(claim, &peer->claims, of_peer)
         save_claim(handover, claim);
+    LIST_FOREACH(name, &peer->names, of_peer)
+        handover_add(handover, HANDOVER_CONNECTED, &(struct handover_connected){name->owner, name_text(name)});
 }
 
 static void save_closing(int fd, void *userdata)

@@ -80,6 +80,11 @@
 /* The last record: so many came before it. */
 #define HANDOVER_END_FIELDS(F, S) F(S, U64, records, ANY64, SEALBUF_ERR_MALFORMED)
 
+/* A name that goes with the peer's connection. */
+#define HANDOVER_CONNECTED_FIELDS(F, S)                                                                                \
+    F(S, U32, owner, ANY32, SEALBUF_ERR_MALFORMED)                                                                     \
+    F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_MALFORMED)
+
 #define HANDOVER_SCHEMAS(S)                                                                                            \
     S(handover_header, HANDOVER_HEADER_FIELDS)                                                                         \
     S(handover_listener, HANDOVER_LISTENER_FIELDS)                                                                     \
@@ -88,7 +93,8 @@
     S(handover_held, HANDOVER_HELD_FIELDS)                                                                             \
     S(handover_reply, HANDOVER_REPLY_FIELDS)                                                                           \
     S(handover_claim, HANDOVER_CLAIM_FIELDS)                                                                           \
-    S(handover_end, HANDOVER_END_FIELDS)
+    S(handover_end, HANDOVER_END_FIELDS)                                                                               \
+    S(handover_connected, HANDOVER_CONNECTED_FIELDS)
 
 HANDOVER_SCHEMAS(SCHEMA_STRUCT)
 

@@ -33,6 +33,10 @@
     F(S, TEXT, security, LEDGER_SECURITY, SEALBUF_ERR_MALFORMED)                                                       \
     F(S, U64, entry, ANY64, SEALBUF_ERR_MALFORMED)
 
+/*
+ * Of several with the same owner and text, that with the highest generation is the name, and the others are those
+ * before it that are kept: `keep` of them at most.
+ */
 #define LEDGER_NAME_FIELDS(F, S)                                                                                       \
     F(S, U64, buffer, ANY64, SEALBUF_ERR_MALFORMED)                                                                    \
     F(S, U64, generation, ANY64, SEALBUF_ERR_MALFORMED)                                                                \
@@ -41,7 +45,10 @@
     F(S, U32, group, ANY32, SEALBUF_ERR_MALFORMED)                                                                     \
     F(S, U32, mode, 0666, SEALBUF_ERR_MALFORMED)                                                                       \
     F(S, U32, take, 1, SEALBUF_ERR_MALFORMED)                                                                          \
-    F(S, NAME, text, SEALBUF_MAX_NAME, SEALBUF_ERR_MALFORMED)
+    F(S, NAME, text, SEALBUF_MAX_NAME, SEALBUF_ERR_MALFORMED)                                                          \
+    F(S, U32, keep, SEALBUF_MAX_KEEP, SEALBUF_ERR_MALFORMED)                                                           \
+    F(S, U32, evictable, 1, SEALBUF_ERR_MALFORMED)                                                                     \
+    F(S, U64, deadline_ns, ANY64, SEALBUF_ERR_MALFORMED)
 
 #define LEDGER_TOKEN_FIELDS(F, S)                                                                                      \
     F(S, U64, buffer, ANY64, SEALBUF_ERR_MALFORMED)                                                                    \

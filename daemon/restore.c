@@ -169,24 +169,23 @@ const char *restore_buffer(struct broker *broker, const struct ledger_buffer *re
     return NULL;
 }
 
+/* A current generation whose buffer is missing leaves nothing: those before it must not come back. */
 const char *restore_name(struct broker *broker, const struct ledger_name *record, uint32_t slot)
 {
     struct buffer *buffer = buffer_find(&broker->buffers, record->buffer);
-    struct name *name;
 
     if (record->text.length == 0 || record->owner == (uid_t)-1)
         return "its record has no text or no owner";
-    name = registry_find(&broker->registry, record->owner, record->text);
-    if (name) /* what comes later counts, even where its own buffer is missing: the older one must not come back */
+    struct name *name = registry_find(&broker->registry, record->owner, record->text);
+    if (!buffer && name && record->generation >= name->generation)
         registry_unbind(&broker->registry, name, SEALBUF_CHANGE_REMOVED);
     if (!buffer)
         return "its buffer is missing";
     /* On trial the broker goes on: what has gone from the ledger, and what has come, may both be there. */
-    if (buffer->name_count >= NAMES_OF_BUFFER && !broker->is_trial)
+    if (buffer->name_count >= NAMES_OF_BUFFER && !(name && name->buffer == buffer) && !broker->is_trial)
         return "its buffer has too many names";
-    if (registry_restore(&broker->registry, record, buffer, &name))
+    if (registry_restore(&broker->registry, record, slot, buffer))
         return "there is no memory for it";
-    name->slot = slot;
     return NULL;
 }
 

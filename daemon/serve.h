@@ -15,12 +15,12 @@ int serve_adopt(struct request *request, const union request_record *in, union r
 int serve_publish(struct request *request, const union request_record *in, union reply_record *out);
 int serve_get(struct request *request, const union request_record *in, union reply_record *out);
 int serve_remove(struct request *request, const union request_record *in, union reply_record *out);
+int serve_touch(struct request *request, const union request_record *in, union reply_record *out);
 int serve_stat(struct request *request, const union request_record *in, union reply_record *out);
 
 int serve_share(struct request *request, const union request_record *in, union reply_record *out);
 int serve_revoke(struct request *request, const union request_record *in, union reply_record *out);
 
-int serve_touch(struct request *request, const union request_record *in, union reply_record *out);
 int serve_cancel(struct request *request, const union request_record *in, union reply_record *out);
 /* REQUEST_DETACHED: its replies come when there is something to tell. */
 int serve_watch(struct request *request, const union request_record *in);

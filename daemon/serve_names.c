@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* PUBLISH, GET and REMOVE: names, and what they give access to. */
+/* PUBLISH, GET, REMOVE and TOUCH: names, and what they give access to. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +27,39 @@ static int check_group(struct request *request, const struct publish_request *in
     return refuse(request, SEALBUF_ERR_DENIED, "uid %u is not in group %u", (unsigned)peer->who.uid, in->group);
 }
 
+static int check_publish_flags(struct request *request, const struct publish_request *in)
+{
+    if (in->flags & SEALBUF_PUBLISH_VOLATILE && in->flags & SEALBUF_PUBLISH_OR_VOLATILE)
+        return refuse(request, SEALBUF_ERR_FLAGS, "VOLATILE and OR_VOLATILE contradict each other");
+    if (in->expected && !(in->flags & SEALBUF_PUBLISH_COMPARE))
+        return refuse(request, SEALBUF_ERR_FLAGS, "a generation is expected, but no flag says that it counts");
+    if (in->keep && in->flags & SEALBUF_PUBLISH_TAKE)
+        return refuse(request, SEALBUF_ERR_FLAGS, "what is handed over leaves no former generations: keep must be 0");
+    return check_group(request, in);
+}
+
+/* What it says of the name that is there, if there is one. */
+static int check_generation(struct request *request, const struct publish_request *in, const struct name *name)
+{
+    unsigned long long now = name ? name->generation : 0, expected = in->expected;
+
+    if (!(in->flags & SEALBUF_PUBLISH_COMPARE)) {
+        if (name && !(in->flags & SEALBUF_PUBLISH_REPLACE))
+            return refuse(request, SEALBUF_ERR_EXISTS, "the name '%.*s' is bound already", SPAN_ARGS(in->name));
+        return 0;
+    }
+    if (now == expected)
+        return 0;
+    if (!name)
+        return refuse(request, SEALBUF_ERR_GENERATION, "the name '%.*s' is not bound, and not at generation %llu",
+                      SPAN_ARGS(in->name), expected);
+    if (!expected)
+        return refuse(request, SEALBUF_ERR_GENERATION, "the name '%.*s' is bound already, at generation %llu",
+                      SPAN_ARGS(in->name), now);
+    return refuse(request, SEALBUF_ERR_GENERATION, "the name '%.*s' is at generation %llu, not at %llu",
+                  SPAN_ARGS(in->name), now, expected);
+}
+
 int check_publish(struct request *request, const struct publish_request *in, struct buffer **buffer)
 {
     const struct seal_request as_seal = {.id = in->id};
@@ -36,18 +69,34 @@ int check_publish(struct request *request, const struct publish_request *in, str
         return r;
     if (in->name.length == 0)
         return refuse(request, SEALBUF_ERR_NAME, "the name is empty");
-    if (in->flags & SEALBUF_PUBLISH_VOLATILE && in->flags & SEALBUF_PUBLISH_OR_VOLATILE)
-        return refuse(request, SEALBUF_ERR_FLAGS, "VOLATILE and OR_VOLATILE contradict each other");
-    r = check_group(request, in);
+    r = check_publish_flags(request, in);
     if (r)
         return r;
     const struct name *name = target_name(request, request->peer->who.uid, in->name);
-    if (name && !(in->flags & SEALBUF_PUBLISH_REPLACE))
-        return refuse(request, SEALBUF_ERR_EXISTS, "the name '%.*s' is bound already", SPAN_ARGS(in->name));
-    if ((*buffer)->name_count >= NAMES_OF_BUFFER && !(name && name->buffer == *buffer))
-        return refuse_with_remedy(request, SEALBUF_ERR_LIMIT,
-                                  "a buffer has 256 names at most; remove some, or publish another buffer");
+    *buffer = buffer_find(&request->broker->buffers, in->id); /* which may have gone with a name that has expired */
+    if (!*buffer)
+        return refuse(request, SEALBUF_ERR_NOT_FOUND, "there is no buffer with id %llu", (unsigned long long)in->id);
+    r = check_generation(request, in, name);
+    if (r)
+        return r;
+    if (in->metadata.length && (*buffer)->flags & SEALBUF_INFO_PUBLISHED)
+        return refuse(request, SEALBUF_ERR_METADATA,
+                      "buffer %llu was published before, and its metadata is immutable once published",
+                      (unsigned long long)in->id);
+    if (registry_is_beyond_names(name, *buffer, in->keep))
+        return refuse_with_remedy(
+            request, SEALBUF_ERR_LIMIT,
+            "a buffer has 256 names at most, former generations included; remove some, or publish "
+            "another buffer");
     return 0;
+}
+
+/* Where it is refused for what the name is at, that is in the reply. */
+static void tell_generation(struct request *request, struct span text, struct outcome *out)
+{
+    const struct name *name = registry_find(&request->broker->registry, request->peer->who.uid, text);
+
+    out->generation = name ? name->generation : 0;
 }
 
 int serve_publish(struct request *request, const union request_record *record, union reply_record *out)
@@ -59,6 +108,8 @@ int serve_publish(struct request *request, const union request_record *record, u
     struct name *name;
     int r = check_publish(request, in, &buffer);
 
+    if (r == SEALBUF_ERR_GENERATION)
+        tell_generation(request, in->name, &out->outcome);
     if (r)
         return r;
     r = sealing_check(request, buffer, in->seals, in->flags & SEALBUF_PUBLISH_VERIFY, &out->outcome.seals);
@@ -78,7 +129,12 @@ int serve_publish(struct request *request, const union request_record *record, u
         .group = in->flags & SEALBUF_PUBLISH_GROUP ? in->group : who->gid,
         .mode = (uint16_t)in->mode,
         .take = !!(in->flags & SEALBUF_PUBLISH_TAKE),
+        .is_evictable = !!(in->flags & SEALBUF_PUBLISH_EVICTABLE),
+        .keep = (uint8_t)in->keep,
+        .deadline_ns = deadline_in(in->expire_ms),
+        .publisher = in->flags & SEALBUF_PUBLISH_UNTIL_CLOSE ? request->peer : NULL,
         .name = in->name,
+        .metadata = in->metadata,
         .buffer = buffer,
     };
     r = registry_bind(&request->broker->registry, &binding, &name, &met);
@@ -127,6 +183,8 @@ static int redeem(struct request *request, const struct get_request *in, struct 
         claims_settle(token->buffer->claim->peer);
         token = token_find(&request->broker->tokens, in->token);
     }
+    if (token && registry_expire(&request->broker->registry, token->buffer))
+        token = token_find(&request->broker->tokens, in->token);
     if (!token || (token->buffer->claim && !token->buffer->claim->by_name))
         return refuse(request, SEALBUF_ERR_TOKEN, "%s", "");
     if (in->flags & SEALBUF_GET_WRITABLE && !(token->flags & SEALBUF_SHARE_WRITABLE))
@@ -137,10 +195,24 @@ static int redeem(struct request *request, const struct get_request *in, struct 
 
 static int find_to_get(struct request *request, const struct get_request *in, struct target *target)
 {
+    const struct target_request as_target = {
+        .id = in->id, .owner = in->owner, .name = in->name, .generation = in->generation};
+
+    if (in->newer_than && (in->id || in->token.length))
+        return refuse(request, SEALBUF_ERR_TARGET, "only a name can be newer than a generation");
+    if (in->newer_than && in->generation)
+        return refuse(request, SEALBUF_ERR_FLAGS, "a generation and one that it is to be newer than are given");
+    if (in->token.length && in->generation)
+        return refuse(request, SEALBUF_ERR_TARGET, "a generation is of a name, and a token is given");
     if (in->token.length)
         return redeem(request, in, target);
-    return target_find(request, &(struct target_request){.id = in->id, .owner = in->owner, .name = in->name},
-                       in->flags & SEALBUF_GET_WRITABLE ? ACCESS_READ_WRITE : ACCESS_READ, target);
+    int r =
+        target_find(request, &as_target, in->flags & SEALBUF_GET_WRITABLE ? ACCESS_READ_WRITE : ACCESS_READ, target);
+    if (r || !in->newer_than || target->name->generation > in->newer_than)
+        return r;
+    return refuse(request, SEALBUF_ERR_GENERATION, "'%.*s' is at generation %llu, which is not newer than %llu",
+                  SPAN_ARGS(in->name), (unsigned long long)target->name->generation,
+                  (unsigned long long)in->newer_than);
 }
 
 /* What a name or token costs who gets the buffer by it: a use, or all. */
@@ -196,26 +268,24 @@ int serve_get(struct request *request, const union request_record *record, union
     return r;
 }
 
-/* Those of the names that are the caller's (an administrator's are all); the last one takes the buffer along. */
-static void unbind_all(struct request *request, struct buffer *buffer)
+/* Those of the names that are the caller's; an administrator's are all. */
+static bool may_unbind(const struct name *name, void *userdata)
 {
-    const struct credentials *who = &request->peer->who;
-    struct name *name = LIST_FIRST(&buffer->names), *next;
-
-    for (; name; name = next) {
-        next = LIST_NEXT(name, of_buffer);
-        if (who->uid == name->owner || peer_is_administrator(request->peer))
-            registry_unbind(&request->broker->registry, name, SEALBUF_CHANGE_REMOVED);
-    }
+    struct peer *peer = userdata;
+    return peer->who.uid == name->owner || peer_is_administrator(peer);
 }
 
 int serve_remove(struct request *request, const union request_record *record, union reply_record *out)
 {
     const struct target_request *in = &record->target;
     const struct credentials *who = &request->peer->who;
+    struct registry *registry = &request->broker->registry;
+    uid_t owner = in->owner == SEALBUF_OWNER_SELF ? who->uid : in->owner;
     struct target target;
     int r = target_find(request, in, ACCESS_OWNER_OR_ADMINISTRATOR, &target);
 
+    if (r == SEALBUF_ERR_GENERATION)
+        out->outcome.generation = registry_find(registry, owner, in->name)->generation;
     if (r)
         return r;
     out->outcome.id = target.buffer->id;
@@ -231,10 +301,27 @@ int serve_remove(struct request *request, const union request_record *record, un
                       "removed '%.*s' of uid %u", SPAN_ARGS(name_text(target.name)), (unsigned)target.name->owner);
     }
     if (in->id == 0)
-        registry_unbind(&request->broker->registry, target.name, SEALBUF_CHANGE_REMOVED);
+        registry_unbind(registry, target.name, SEALBUF_CHANGE_REMOVED);
     else if (LIST_EMPTY(&target.buffer->names))
         buffer_unhold(&request->broker->buffers, target.buffer);
     else
-        unbind_all(request, target.buffer);
+        registry_unbind_all(registry, target.buffer, SEALBUF_CHANGE_REMOVED, may_unbind, request->peer);
+    return 0;
+}
+
+int serve_touch(struct request *request, const union request_record *record, union reply_record *out)
+{
+    const struct touch_request *in = &record->touch;
+    struct target target;
+    int r = target_find(request, &(struct target_request){.owner = in->owner, .name = in->name},
+                        ACCESS_OWNER_OR_ADMINISTRATOR, &target);
+
+    if (r)
+        return r;
+    r = name_set_lease(target.name, deadline_in(in->expire_ms));
+    if (r)
+        return refuse(request, r, "%s", "");
+    out->outcome.id = target.buffer->id;
+    out->outcome.generation = target.name->generation;
     return 0;
 }

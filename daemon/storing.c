@@ -73,7 +73,8 @@ static bool is_to_be_stored(struct request *request, const union request_record 
 {
     uint32_t now;
 
-    if (in->publish.flags & SEALBUF_PUBLISH_VOLATILE || check_publish(request, &in->publish, buffer))
+    if (in->publish.flags & (SEALBUF_PUBLISH_VOLATILE | SEALBUF_PUBLISH_UNTIL_CLOSE) ||
+        check_publish(request, &in->publish, buffer))
         return false;
     if ((*buffer)->is_stored)
         return false;
@@ -178,7 +179,7 @@ int storing_check(struct request *request, const struct buffer *buffer, uint32_t
     const struct store_job *job = request->stored;
 
     if (buffer->is_stored || !request->broker->store.is_there ||
-        flags & (SEALBUF_PUBLISH_VOLATILE | SEALBUF_PUBLISH_OR_VOLATILE))
+        flags & (SEALBUF_PUBLISH_VOLATILE | SEALBUF_PUBLISH_OR_VOLATILE | SEALBUF_PUBLISH_UNTIL_CLOSE))
         return 0;
     for (unsigned i = 0; job && i < job->count; i++) {
         const struct store_task *task = &job->tasks[i];
