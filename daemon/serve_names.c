@@ -16,6 +16,7 @@
 #include "storing.h"
 #include "target.h"
 #include "token.h"
+#include "wait.h"
 
 /* As chgrp(1): to a group of one's own. */
 static int check_group(struct request *request, const struct publish_request *in)
@@ -246,7 +247,11 @@ static int find_to_get(struct request *request, const struct get_request *in, st
 {
     const struct target_request as_target = {
         .id = in->id, .owner = in->owner, .name = in->name, .generation = in->generation};
+    const enum access access = in->flags & SEALBUF_GET_WRITABLE ? ACCESS_READ_WRITE : ACCESS_READ;
+    int r = wait_check(request, in);
 
+    if (r)
+        return r;
     if (in->newer_than && (in->id || in->token.length))
         return refuse(request, SEALBUF_ERR_TARGET, "only a name can be newer than a generation");
     if (in->newer_than && in->generation)
@@ -255,8 +260,9 @@ static int find_to_get(struct request *request, const struct get_request *in, st
         return refuse(request, SEALBUF_ERR_TARGET, "a generation is of a name, and a token is given");
     if (in->token.length)
         return redeem(request, in, target);
-    int r =
-        target_find(request, &as_target, in->flags & SEALBUF_GET_WRITABLE ? ACCESS_READ_WRITE : ACCESS_READ, target);
+    if (in->flags & SEALBUF_GET_FIRST)
+        return target_first(request, in, access, &request->search, target);
+    r = target_find(request, &as_target, access, target);
     if (r || !in->newer_than || target->name->generation > in->newer_than)
         return r;
     return refuse(request, SEALBUF_ERR_GENERATION, "'%.*s' is at generation %llu, which is not newer than %llu",
