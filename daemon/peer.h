@@ -20,9 +20,12 @@
 #include "outbox.h"
 
 struct aside;
+struct name;
 struct paused;
 struct seal_job;
 struct store_job;
+
+LIST_HEAD(connected_names, name);
 
 struct peer {
     LIST_ENTRY(peer) link;
@@ -53,8 +56,9 @@ struct peer {
     struct aside *aside;       /* a request of its that is tried again later */
     struct paused *paused;     /* a request of its that goes on in its next turn */
     struct held_buffers held;
-    uint64_t claimed_ns;  /* when the last of these was sent */
-    struct claims claims; /* what it is taking out of the broker */
+    struct connected_names names; /* that it has published until it ends */
+    uint64_t claimed_ns;          /* when the last of these was sent */
+    struct claims claims;         /* what it is taking out of the broker */
     struct outbox outbox;
     struct event readable;
     struct event flush; /* for what is in the outbox: the socket is writable, or it is time to try again */

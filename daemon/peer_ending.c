@@ -44,6 +44,19 @@ static bool release_buffers(struct peer *peer, bool all)
     return !buffer;
 }
 
+/* Unbinds the names that go with it, until the turn is over, or all of them. True: there are none any more. */
+static bool release_names(struct peer *peer, bool all)
+{
+    struct name *name;
+
+    while ((name = LIST_FIRST(&peer->names))) {
+        registry_unbind(&peer->broker->registry, name, SEALBUF_CHANGE_REMOVED);
+        if (!all && turn_is_over(peer->broker))
+            break;
+    }
+    return LIST_EMPTY(&peer->names);
+}
+
 /* Nothing more is read, and nothing more is served. */
 static void stop_serving(struct peer *peer)
 {
@@ -81,6 +94,7 @@ void peer_destroy(struct peer *peer)
     status_touch(broker->status);
     log_client(LOG_DEBUG, &peer->who, "disconnected");
     stop_serving(peer);
+    release_names(peer, true);
     release_buffers(peer, true);
     claims_end(peer);
     flight_forget(peer);
@@ -104,7 +118,7 @@ static void on_landing(evutil_socket_t fd, short what, void *argument)
 
 void peer_take_last_turn(struct peer *peer)
 {
-    if (!release_buffers(peer, false)) {
+    if (!release_names(peer, false) || !release_buffers(peer, false)) {
         turn_wait(peer);
         return;
     }

@@ -1,12 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* TOUCH, WATCH and CANCEL. */
+/* WATCH and CANCEL. */
 #include "serve.h"
-
-int serve_touch(struct request *request, const union request_record *in, union reply_record *out)
-{
-    (void)in, (void)out;
-    return refuse(request, SEALBUF_ERR_UNSUPPORTED, "%s", "");
-}
 
 int serve_cancel(struct request *request, const union request_record *in, union reply_record *out)
 {
