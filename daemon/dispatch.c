@@ -263,7 +263,7 @@ static bool serve_records(struct request *request)
     return true;
 }
 
-/* Writes the reply. 0, or a refusal of the whole request, or PAUSED, or REQUEST_ASIDE. */
+/* Writes the reply. 0, or a refusal of the whole request, or PAUSED, or REQUEST_ASIDE, or REQUEST_DETACHED. */
 #define PAUSED 1
 static int make_reply(struct request *request)
 {
@@ -387,8 +387,8 @@ static enum verdict serve(struct request *request)
         int r = make_reply(request);
         if (r == PAUSED)
             return GO_ON;
-        if (r == REQUEST_ASIDE) {
-            request->done = true; /* it will be read again */
+        if (r == REQUEST_ASIDE || r == REQUEST_DETACHED) {
+            request->done = true; /* it will be read again; or answered by somebody else */
             return GO_ON;
         }
         request->sent = true;
