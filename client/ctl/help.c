@@ -13,13 +13,18 @@ static const char notes[] =
     "or some of shrink, grow, write, future_write, seal, exec with commas between them.\n"
     "\n"
     "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 denied, 5 broker not reachable, 6 the name is\n"
-    "bound already, 7 seals are missing; exec: 126 the command cannot be run, 127 there is none of this name,\n"
+    "bound already, 7 seals are missing, 8 another generation, 9 not there in time; exec: 126 the command cannot be "
+    "run, 127 there is none of this name,\n"
     "else the command's own. See sealbufctl(1).\n";
 
 static void print_one(const struct command *command)
 {
     printf("Usage: sealbufctl %s [OPTION...]%s%s\n", command->name, *command->synopsis ? " " : "", command->synopsis);
     printf("To %s.\n\n", command->summary);
+    if (command->bit == FOR_WATCH)
+        printf(
+            "In COMMAND, {} becomes the name; the buffer is its standard input, and $SEALBUF_EVENT says what happened."
+            "\n\n");
     if (command->bit == FOR_EXEC)
         printf("In ARGUMENTs, {NAME} becomes the path of NAME's descriptor; where there is one NAME only, {} does, "
                "too.\n\n");
