@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "entry.h"
+#include "evictable.h"
 #include "ledger.h"
 #include "seals.h"
 #include "store.h"
@@ -108,8 +109,8 @@ int buffer_enter(struct buffers *buffers, const struct buffer_spec *spec, int *f
     LIST_INIT(&b->names);
     LIST_INIT(&b->tokens);
     char *end = append(b->strings, spec->label);
-    end = append(end, spec->metadata);
-    append(end, spec->creator_security);
+    end = append(end, spec->creator_security);
+    append(end, spec->metadata);
     RB_INSERT(buffer_tree, &buffers->by_id, b);
     LIST_INSERT_HEAD(holder, b, held);
     *buffer = b;
@@ -135,6 +136,7 @@ struct buffer *buffers_next(struct buffer *buffer)
 static void bury(struct buffers *buffers, struct buffer *buffer)
 {
     reaper_close(buffers->reaper, buffer->fd);
+    free(buffer->metadata);
     free(buffer);
 }
 
@@ -173,11 +175,21 @@ void buffer_unpin(struct buffers *buffers, struct buffer *buffer)
     bury(buffers, buffer);
 }
 
+void buffer_hold(struct buffers *buffers, struct buffer *buffer, struct held_buffers *holder)
+{
+    if (buffer->is_held)
+        return;
+    LIST_INSERT_HEAD(holder, buffer, held);
+    buffer->is_held = true;
+    evictable_recount(buffers->quota, buffer);
+}
+
 void buffer_unhold(struct buffers *buffers, struct buffer *buffer)
 {
     if (buffer->is_held) {
         LIST_REMOVE(buffer, held);
         buffer->is_held = false;
+        evictable_recount(buffers->quota, buffer);
     }
     buffer_drop_if_unheld(buffers, buffer);
 }
@@ -204,6 +216,7 @@ static int recharge(struct buffers *buffers, struct buffer *buffer, uint64_t siz
             return r;
     }
     buffer->charged = size;
+    evictable_recount(buffers->quota, buffer);
     return 0;
 }
 
@@ -278,6 +291,46 @@ void buffer_unrecord(struct buffers *buffers, struct buffer *buffer)
     ledger_clear(buffers->ledger, &buffer->slot);
 }
 
+int buffer_set_metadata(struct buffers *buffers, struct buffer *buffer, struct span metadata,
+                        struct buffer_metadata *before, struct limit_met *met)
+{
+    uint64_t now = metadata.length, was = buffer->metadata_length;
+    int r = now > was ? quota_charge(buffers->quota, buffer->owner, RESOURCE_METADATA, now - was, met) : 0;
+    if (r)
+        return r;
+    char *text = malloc(now + 1);
+    if (!text) {
+        quota_release(buffers->quota, buffer->owner, RESOURCE_METADATA, now > was ? now - was : 0);
+        return SEALBUF_ERR_MEMORY;
+    }
+    append(text, metadata);
+    quota_release(buffers->quota, buffer->owner, RESOURCE_METADATA, was > now ? was - now : 0);
+    *before = (struct buffer_metadata){true, buffer->metadata, buffer->metadata_length};
+    buffer->metadata = text;
+    buffer->metadata_length = (uint16_t)now;
+    return 0;
+}
+
+void buffer_undo_metadata(struct buffers *buffers, struct buffer *buffer, struct buffer_metadata *before)
+{
+    uint64_t now = buffer->metadata_length, was = before->length;
+
+    if (!before->was_set)
+        return;
+    quota_release(buffers->quota, buffer->owner, RESOURCE_METADATA, now > was ? now - was : 0);
+    quota_add(buffers->quota, buffer->owner, RESOURCE_METADATA, was > now ? was - now : 0);
+    free(buffer->metadata);
+    buffer->metadata = take_pointer(before->text);
+    buffer->metadata_length = before->length;
+    before->was_set = false;
+}
+
+void buffer_forget_metadata(struct buffer_metadata *before)
+{
+    free(take_pointer(before->text));
+    before->was_set = false;
+}
+
 struct span buffer_label(const struct buffer *buffer)
 {
     return (struct span){buffer->strings, buffer->label_length};
@@ -285,10 +338,11 @@ struct span buffer_label(const struct buffer *buffer)
 
 struct span buffer_metadata(const struct buffer *buffer)
 {
-    return (struct span){buffer->strings + buffer->label_length, buffer->metadata_length};
+    const char *first = buffer->strings + buffer->label_length + buffer->security_length;
+    return (struct span){buffer->metadata ? buffer->metadata : first, buffer->metadata_length};
 }
 
 struct span buffer_creator_security(const struct buffer *buffer)
 {
-    return (struct span){buffer->strings + buffer->label_length + buffer->metadata_length, buffer->security_length};
+    return (struct span){buffer->strings + buffer->label_length, buffer->security_length};
 }

@@ -41,6 +41,17 @@ void claim_forget_name(struct buffer *buffer, const struct name *name)
         buffer->claim->name = NULL;
 }
 
+/* With it go its past generations: none of them must take its place. */
+static void set_name_suspended(struct ledger *ledger, const struct name *name,
+                               void (*set)(struct ledger *ledger, uint32_t slot))
+{
+    const struct name *past;
+
+    TAILQ_FOREACH(past, &name->past, of_current)
+        set(ledger, past->slot);
+    set(ledger, name->slot);
+}
+
 /* What would go if it was carried out, as the ledger has it; of another user's. */
 static void set_suspended(struct claim *claim, bool suspended)
 {
@@ -61,7 +72,7 @@ static void set_suspended(struct claim *claim, bool suspended)
             set(ledger, token->slot);
     LIST_FOREACH(name, &claim->buffer->names, of_buffer)
         if (name->owner == claim->owner)
-            set(ledger, name->slot);
+            set_name_suspended(ledger, name, set);
 }
 
 void claims_suspend(struct peer *peer)
@@ -80,11 +91,16 @@ void claims_resume(struct peer *peer)
         set_suspended(claim, false);
 }
 
+static bool is_of(const struct name *name, void *userdata)
+{
+    const uid_t *owner = userdata;
+    return name->owner == *owner;
+}
+
 /* Everything by which its owner could still get at the buffer; the last name takes the buffer along. */
 static void remove_all_of(struct broker *broker, struct buffer *buffer, uid_t owner)
 {
     struct token *token = LIST_FIRST(&buffer->tokens), *next_token;
-    struct name *name, *next_name;
 
     for (; token; token = next_token) {
         next_token = LIST_NEXT(token, of_buffer);
@@ -95,11 +111,7 @@ static void remove_all_of(struct broker *broker, struct buffer *buffer, uid_t ow
         buffer_unhold(&broker->buffers, buffer);
         return;
     }
-    for (name = LIST_FIRST(&buffer->names); name; name = next_name) {
-        next_name = LIST_NEXT(name, of_buffer);
-        if (name->owner == owner)
-            registry_unbind(&broker->registry, name, SEALBUF_CHANGE_TAKEN);
-    }
+    registry_unbind_all(&broker->registry, buffer, SEALBUF_CHANGE_TAKEN, is_of, &owner);
 }
 
 static void carry_out(struct claim *claim)

@@ -8,6 +8,7 @@
 
 #include "accounts.h"
 #include "aside.h"
+#include "atomic.h"
 #include "claim.h"
 #include "cleanup.h"
 #include "errors.h"
@@ -145,8 +146,11 @@ static void set_status(const struct request *request, union reply_record *out, i
     }
 }
 
-/* Serves the record in hand and writes its reply, leaving room for those of the records to come. */
-static void serve_record(struct request *request, const union request_record *in)
+/*
+ * Serves the record in hand and writes its reply, leaving room for those of the records to come. False: it takes longer
+ * than this turn, and is to be served again.
+ */
+static bool serve_record(struct request *request, const union request_record *in)
 {
     const struct operation *operation = request->operation;
     unsigned shipped = request->shipment.count, left = request->header.count - request->index - 1u;
@@ -156,6 +160,8 @@ static void serve_record(struct request *request, const union request_record *in
     request->claim = NULL;
     request->redeemed = NULL;
     int status = handlers[operation->opcode].record(request, in, &out);
+    if (status == REQUEST_AGAIN)
+        return false;
     set_status(request, &out, status);
     request->reply.room = SEALBUF_MAX_MESSAGE - left * RECORD_AT_LEAST;
     if (record_encode(operation->reply, &request->reply, &out)) {
@@ -170,6 +176,7 @@ static void serve_record(struct request *request, const union request_record *in
     }
     request->replies++;
     request->broker->counters->refused += status != 0;
+    return true;
 }
 
 /* Refuses a request for a field of a record. */
@@ -195,6 +202,7 @@ static int validate(struct request *request, union request_record *only, const c
     for (unsigned i = 0; i < request->header.count && r == 0; i++) {
         request->index = i;
         r = record_decode(request->operation->request, REFUSE_UNKNOWN, &request->records, only, field);
+        request->atomic_records += r == 0 && atomic_is_asked(request->operation, only);
     }
     if (r == 0 && request->records.left > 0) {
         *field = NULL;
@@ -231,6 +239,7 @@ static bool pause_request(struct request *request)
     request->shipment.count = request->pinned = 0; /* it has moved */
     request->sealed = request->to_seal = NULL;
     request->stored = request->to_store = NULL;
+    request->atomic = NULL;
     return true;
 }
 
@@ -240,7 +249,13 @@ static bool serve_records(struct request *request)
     union request_record room;
 
     while (request->index < request->header.count) {
-        serve_record(request, next_record(request, &room));
+        struct reader before = request->records;
+        if (!serve_record(request, next_record(request, &room))) {
+            request->records = before;
+            if (pause_request(request))
+                return false;
+            continue;
+        }
         request->index++;
         if (request->index < request->header.count && turn_is_over(request->broker) && pause_request(request))
             return false;
@@ -248,7 +263,7 @@ static bool serve_records(struct request *request)
     return true;
 }
 
-/* Writes the reply. 0, or a refusal of the whole request, or PAUSED, or REQUEST_ASIDE. */
+/* Writes the reply. 0, or a refusal of the whole request, or PAUSED, or REQUEST_ASIDE, or REQUEST_DETACHED. */
 #define PAUSED 1
 static int make_reply(struct request *request)
 {
@@ -256,6 +271,12 @@ static int make_reply(struct request *request)
     union request_record room;
     int r = 0;
 
+    if (request->atomic_records) {
+        do
+            r = atomic_serve(request);
+        while (r == PAUSED && !pause_request(request));
+        return r;
+    }
     if (handler->record)
         return serve_records(request) ? 0 : PAUSED;
     if (handler->list) {
@@ -332,11 +353,32 @@ static bool prepare(struct request *request,
     }
 }
 
+/* The request as a whole will be refused, or it is not done with this. */
+static bool check_atomic(struct request *request, enum verdict *verdict)
+{
+    int r;
+
+    do
+        r = atomic_check(request);
+    while (r == PAUSED && !pause_request(request));
+    if (r == 0)
+        return true;
+    if (r != PAUSED) {
+        flight_unreserve(request->peer);
+        request->done = true;
+        *verdict = refuse_all(request, r);
+        peer_release_request(request->peer);
+    }
+    return false;
+}
+
 /* All is known to be well-formed. */
 static enum verdict serve(struct request *request)
 {
     enum verdict verdict = GO_ON;
 
+    if (request->atomic_records && !request->sealed && !request->looked_through && !check_atomic(request, &verdict))
+        return verdict;
     if (needs_sealing(request) && !prepare(request, sealing_start, &verdict))
         return verdict;
     if (needs_storing(request) && !prepare(request, storing_start, &verdict))
@@ -345,13 +387,14 @@ static enum verdict serve(struct request *request)
         int r = make_reply(request);
         if (r == PAUSED)
             return GO_ON;
-        if (r == REQUEST_ASIDE) {
-            request->done = true; /* it will be read again */
+        if (r == REQUEST_ASIDE || r == REQUEST_DETACHED) {
+            request->done = true; /* it will be read again; or answered by somebody else */
             return GO_ON;
         }
         request->sent = true;
         verdict = r ? refuse_all(request, r) : send_reply(request);
         request_unpin(request);
+        atomic_free(request);
         peer_release_request(request->peer);
     }
     if (verdict == GO_ON && !close_shipment(request))
@@ -408,6 +451,9 @@ static void request_init(struct request *request, struct peer *peer, const uint8
     request->aside = NULL;
     request->paused = NULL;
     request->pinned = 0;
+    request->atomic = NULL;
+    request->atomic_records = 0;
+    request->is_checked = false;
     request->sent = request->done = false;
     request->claim = NULL;
     request->place.begun = request->place.shown = false;
@@ -479,6 +525,10 @@ static enum verdict serve_message(struct request *request)
     int r = validate(request, &only, &field);
     if (r)
         return refuse_field(request, r, field);
+    if (request->atomic_records && request->atomic_records < request->header.count)
+        return refuse_all(request, refuse_with_remedy(request, SEALBUF_ERR_FLAGS,
+                                                      "some records of the request say ATOMIC, and others do not; say "
+                                                      "it in all, or in none"));
     if (request->peer->who.is_unknown && !handler_of(request)->is_for_unknown)
         return refuse_all(request,
                           refuse_with_remedy(request, SEALBUF_ERR_DENIED,
@@ -531,12 +581,25 @@ enum verdict dispatch_without_descriptors(struct peer *peer, const uint8_t *mess
     return refuse_all(&request, SEALBUF_ERR_TABLE_FULL);
 }
 
+/* What the first record says, all do. */
+static bool is_atomic(const struct request *request)
+{
+    struct reader records = request->records;
+    union request_record room;
+    const char *field;
+
+    return request->header.count > 0 &&
+           record_decode(request->operation->request, REFUSE_UNKNOWN, &records, &room, &field) == 0 &&
+           atomic_is_asked(request->operation, &room);
+}
+
 /* A message that was found good before. */
 static void read_again(struct request *request, struct peer *peer, const uint8_t *message, size_t length)
 {
     request_init(request, peer, message, length);
     header_decode(message, length, &request->header);
     request->operation = operation_find(request->header.opcode);
+    request->atomic_records = is_atomic(request) ? request->header.count : 0;
 }
 
 enum verdict dispatch_sealed(struct peer *peer, struct seal_job *job)

@@ -21,8 +21,8 @@
 HANDOVER_SCHEMAS(SCHEMA_TABLE)
 
 /* Version of the format; and the least one that must be known to take over what is written here. */
-#define FORMAT 1u
-#define NEEDS  1u
+#define FORMAT 2u
+#define NEEDS  2u
 #define MAGIC  0x7265766f646e6168u /* "handover" */
 
 #define CHUNK  (256u << 10)
@@ -36,7 +36,7 @@ static const struct schema *const schemas[HANDOVER_KINDS] = {
     [HANDOVER_PEER] = &handover_peer_schema,         [HANDOVER_HELD] = &handover_held_schema,
     [HANDOVER_REPLY] = &handover_reply_schema,       [HANDOVER_CLAIM] = &handover_claim_schema,
     [HANDOVER_REMOVAL] = &handover_held_schema,      [HANDOVER_CLOSING] = &handover_descriptor_schema,
-    [HANDOVER_END] = &handover_end_schema,
+    [HANDOVER_END] = &handover_end_schema,           [HANDOVER_WATCH] = &handover_watch_schema,
 };
 
 /* ---- Handing over ------------------------------------------------------------------------------------------------ */

@@ -21,6 +21,7 @@
 #include "request.h"
 #include "restore.h"
 #include "store.h"
+#include "watch.h"
 
 /* What is put together until all of it is there. */
 struct restoring {
@@ -227,6 +228,12 @@ static int restore_claim(struct restoring *restoring, const struct handover_clai
     return 0;
 }
 
+static int restore_watch(const struct restoring *restoring, const struct handover_watch *record)
+{
+    int r = watch_restore(restoring->peer, record);
+    return r < 0 ? lose_peer(restoring, "a watch", r) : 0;
+}
+
 /* ---- All of it --------------------------------------------------------------------------------------------------- */
 
 /* On trial the broker's workers go on meanwhile: it may be closed already, and nothing is to be done with it. */
@@ -261,6 +268,8 @@ static int restore_of_peer(struct restoring *restoring, enum handover_kind kind,
         return restore_held(restoring, &record->held);
     if (kind == HANDOVER_REPLY)
         return restore_reply(restoring, &record->reply);
+    if (kind == HANDOVER_WATCH)
+        return restore_watch(restoring, &record->watch);
     return restore_claim(restoring, &record->claim);
 }
 
@@ -286,6 +295,7 @@ static int restore_record(struct restoring *restoring, enum handover_kind kind, 
     case HANDOVER_HELD:
     case HANDOVER_REPLY:
     case HANDOVER_CLAIM:
+    case HANDOVER_WATCH:
         return restore_of_peer(restoring, kind, record);
     case HANDOVER_REMOVAL:
         store_remove_again(&restoring->broker->store, record->held.id);

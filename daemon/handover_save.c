@@ -15,6 +15,7 @@
 #include "sealing.h"
 #include "store.h"
 #include "storing.h"
+#include "watch.h"
 
 static void save_descriptor(struct handover *handover, enum handover_kind kind, int fd, uint64_t id)
 {
@@ -146,6 +147,7 @@ static void save_peer(struct handover *handover, const struct peer *peer)
         save_reply(handover, parcel);
     LIST_FOREACH(claim, &peer->claims, of_peer)
         save_claim(handover, claim);
+    watches_hand_over(peer, handover);
 }
 
 static void save_closing(int fd, void *userdata)

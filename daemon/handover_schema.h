@@ -77,6 +77,15 @@
     F(S, U32, name_owner, ANY32, SEALBUF_ERR_MALFORMED)                                                                \
     F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_MALFORMED)
 
+/* A watch of its. `idle`: there is nothing that it has not told. `told`: it has told something. */
+#define HANDOVER_WATCH_FIELDS(F, S)                                                                                    \
+    F(S, U32, serial, ANY32, SEALBUF_ERR_MALFORMED)                                                                    \
+    F(S, U32, owner, ANY32, SEALBUF_ERR_MALFORMED)                                                                     \
+    F(S, U32, flags, ANY32, SEALBUF_ERR_MALFORMED)                                                                     \
+    F(S, U32, told, 1, SEALBUF_ERR_MALFORMED)                                                                          \
+    F(S, U32, idle, 1, SEALBUF_ERR_MALFORMED)                                                                          \
+    F(S, PREFIX, name, SEALBUF_MAX_NAME, SEALBUF_ERR_MALFORMED)
+
 /* The last record: so many came before it. */
 #define HANDOVER_END_FIELDS(F, S) F(S, U64, records, ANY64, SEALBUF_ERR_MALFORMED)
 
@@ -88,7 +97,8 @@
     S(handover_held, HANDOVER_HELD_FIELDS)                                                                             \
     S(handover_reply, HANDOVER_REPLY_FIELDS)                                                                           \
     S(handover_claim, HANDOVER_CLAIM_FIELDS)                                                                           \
-    S(handover_end, HANDOVER_END_FIELDS)
+    S(handover_end, HANDOVER_END_FIELDS)                                                                               \
+    S(handover_watch, HANDOVER_WATCH_FIELDS)
 
 HANDOVER_SCHEMAS(SCHEMA_STRUCT)
 

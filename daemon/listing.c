@@ -42,12 +42,13 @@ static struct name *first_name(struct request *request, const struct list_reques
 }
 
 /* Adds a name to the page. False: there is no room. A name that cannot be described is passed over. */
-static bool add_name(struct request *request, struct name *name)
+static bool add_name(struct request *request, const struct list_request *in, struct name *name)
 {
+    enum description description = in->flags & SEALBUF_LIST_DETAILS ? DESCRIBE_ALL : DESCRIBE_NAME;
     struct target target = {name->buffer, name, NULL};
     struct buffer_record out = {0};
 
-    if (target_describe(request, &target, DESCRIBE_NAME, 0, &out))
+    if (target_describe(request, &target, description, 0, &out))
         return true;
     if (record_encode(&buffer_record_schema, &request->reply, &out))
         return false;
@@ -58,7 +59,7 @@ static bool add_name(struct request *request, struct name *name)
 static bool may_list(struct request *request, const struct name *name)
 {
     struct peer *peer = request->peer;
-    if (name_is_claimed(name))
+    if (name_is_claimed(name) || name_has_expired(name))
         return false;
     return name_allows(name, &peer->who, peer->socket, ACCESS_READ) || peer_is_administrator(peer);
 }
@@ -91,7 +92,7 @@ static enum filling fill_page(struct request *request, const struct list_request
         if (request->replies > limit)
             return FILL_FULL;
         bool wanted = starts_with(name_text(name), in->prefix) && may_list(request, name);
-        if (wanted && !add_name(request, name))
+        if (wanted && !add_name(request, in, name))
             return FILL_FULL;
         if (wanted || looked_at % NAMES_AT_ONCE == 0)
             remember(&request->place, name, wanted);

@@ -12,6 +12,7 @@
 #include "peer_parts.h"
 #include "sealing.h"
 #include "storing.h"
+#include "watch.h"
 
 void peer_blame(struct peer *peer, const char *reason)
 {
@@ -109,7 +110,7 @@ static bool waits_for_claims(struct peer *peer)
 
 void peer_take_turn(struct peer *peer)
 {
-    enum verdict verdict;
+    enum verdict verdict = GO_ON;
 
     if (peer->ending) {
         peer_take_last_turn(peer);
@@ -119,8 +120,10 @@ void peer_take_turn(struct peer *peer)
         verdict = go_on(peer);
     else if (peer_is_held_back(peer) || waits_for_claims(peer))
         return;
-    else
+    else if (peer->is_readable)
         verdict = peer_read(peer);
+    if (verdict == GO_ON)
+        verdict = watches_serve(peer);
     if (verdict == END) {
         peer_end(peer);
         return;

@@ -18,11 +18,15 @@
 #include "claim.h"
 #include "credentials.h"
 #include "outbox.h"
+#include "watches.h"
 
 struct aside;
+struct name;
 struct paused;
 struct seal_job;
 struct store_job;
+
+LIST_HEAD(connected_names, name);
 
 struct peer {
     LIST_ENTRY(peer) link;
@@ -35,6 +39,7 @@ struct peer {
     bool ending;          /* nothing is left to do but to release what it held */
     bool request_charged; /* its request may take time */
     bool listening;       /* its socket is watched */
+    bool is_readable;     /* and has been found readable, and not been read since */
     bool timed;           /* until HELLO comes */
     bool greeted;         /* HELLO has come */
     unsigned burst;       /* messages to read in one turn */
@@ -53,8 +58,11 @@ struct peer {
     struct aside *aside;       /* a request of its that is tried again later */
     struct paused *paused;     /* a request of its that goes on in its next turn */
     struct held_buffers held;
-    uint64_t claimed_ns;  /* when the last of these was sent */
-    struct claims claims; /* what it is taking out of the broker */
+    struct connected_names names; /* that it has published until it ends */
+    uint64_t claimed_ns;          /* when the last of these was sent */
+    struct claims claims;         /* what it is taking out of the broker */
+    struct watch_tree watches;
+    struct ready_watches ready_watches; /* those of them that have something to tell */
     struct outbox outbox;
     struct event readable;
     struct event flush; /* for what is in the outbox: the socket is writable, or it is time to try again */

@@ -45,7 +45,10 @@ static struct peer *new_peer(struct broker *broker, const struct credentials *wh
     peer->who = *who;
     peer->account = quota_find(&broker->quota, who->uid);
     LIST_INIT(&peer->held);
+    LIST_INIT(&peer->names);
     LIST_INIT(&peer->claims);
+    RB_INIT(&peer->watches);
+    TAILQ_INIT(&peer->ready_watches);
     LIST_INSERT_HEAD(&broker->peers, peer, link);
     peer_init_reading(peer);
     peer_init_sending(peer);

@@ -15,6 +15,7 @@
 #include "sealing.h"
 #include "status.h"
 #include "storing.h"
+#include "watch.h"
 
 /* From how many buffers on their closing is left to a worker. */
 #define CLOSE_IN_BATCH 8
@@ -42,6 +43,19 @@ static bool release_buffers(struct peer *peer, bool all)
     }
     reaper_end_batch(reaper);
     return !buffer;
+}
+
+/* Unbinds the names that go with it, until the turn is over, or all of them. True: there are none any more. */
+static bool release_names(struct peer *peer, bool all)
+{
+    struct name *name;
+
+    while ((name = LIST_FIRST(&peer->names))) {
+        registry_unbind(&peer->broker->registry, name, SEALBUF_CHANGE_REMOVED);
+        if (!all && turn_is_over(peer->broker))
+            break;
+    }
+    return LIST_EMPTY(&peer->names);
 }
 
 /* Nothing more is read, and nothing more is served. */
@@ -81,6 +95,8 @@ void peer_destroy(struct peer *peer)
     status_touch(broker->status);
     log_client(LOG_DEBUG, &peer->who, "disconnected");
     stop_serving(peer);
+    watches_end(peer, true);
+    release_names(peer, true);
     release_buffers(peer, true);
     claims_end(peer);
     flight_forget(peer);
@@ -104,7 +120,7 @@ static void on_landing(evutil_socket_t fd, short what, void *argument)
 
 void peer_take_last_turn(struct peer *peer)
 {
-    if (!release_buffers(peer, false)) {
+    if (!watches_end(peer, false) || !release_names(peer, false) || !release_buffers(peer, false)) {
         turn_wait(peer);
         return;
     }

@@ -57,6 +57,7 @@ static struct account *find_or_open(struct quota *quota, uid_t uid)
     account->uid = uid;
     TAILQ_INIT(&account->waiting);
     TAILQ_INIT(&account->keeps);
+    TAILQ_INIT(&account->evictable);
     RB_INSERT(account_tree, &quota->accounts, account);
     return account;
 }

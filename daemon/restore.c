@@ -11,6 +11,7 @@
 #include "broker.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "evictable.h"
 #include "log.h"
 #include "message_id.h"
 #include "notify.h"
@@ -169,24 +170,23 @@ const char *restore_buffer(struct broker *broker, const struct ledger_buffer *re
     return NULL;
 }
 
+/* A current generation whose buffer is missing leaves nothing: those before it must not come back. */
 const char *restore_name(struct broker *broker, const struct ledger_name *record, uint32_t slot)
 {
     struct buffer *buffer = buffer_find(&broker->buffers, record->buffer);
-    struct name *name;
 
     if (record->text.length == 0 || record->owner == (uid_t)-1)
         return "its record has no text or no owner";
-    name = registry_find(&broker->registry, record->owner, record->text);
-    if (name) /* what comes later counts, even where its own buffer is missing: the older one must not come back */
+    struct name *name = registry_find(&broker->registry, record->owner, record->text);
+    if (!buffer && name && record->generation >= name->generation)
         registry_unbind(&broker->registry, name, SEALBUF_CHANGE_REMOVED);
     if (!buffer)
         return "its buffer is missing";
     /* On trial the broker goes on: what has gone from the ledger, and what has come, may both be there. */
-    if (buffer->name_count >= NAMES_OF_BUFFER && !broker->is_trial)
+    if (buffer->name_count >= NAMES_OF_BUFFER && !(name && name->buffer == buffer) && !broker->is_trial)
         return "its buffer has too many names";
-    if (registry_restore(&broker->registry, record, buffer, &name))
+    if (registry_restore(&broker->registry, record, slot, buffer))
         return "there is no memory for it";
-    name->slot = slot;
     return NULL;
 }
 
@@ -311,6 +311,16 @@ static void restore_buffer_at(struct restoring *restoring, uint32_t slot)
     ledger_clear(broker->ledger, &slot);
 }
 
+/* All or nothing: what the broker did not come to commit was never there; and what it removed must not come back. */
+static void drop_of_batch(struct broker *broker, const struct ledger_name *record, uint32_t *slot)
+{
+    struct name *name = registry_find(&broker->registry, record->owner, record->text);
+
+    if (name && ledger_is_committed(broker->ledger, record->batch))
+        registry_unbind(&broker->registry, name, SEALBUF_CHANGE_REMOVED);
+    ledger_clear(broker->ledger, slot);
+}
+
 static void restore_name_at(struct restoring *restoring, uint32_t slot)
 {
     struct broker *broker = restoring->broker;
@@ -319,6 +329,10 @@ static void restore_name_at(struct restoring *restoring, uint32_t slot)
 
     if (!read_record(restoring, LEDGER_NAME_RECORD, slot, &record, "a name"))
         return;
+    if (!ledger_is_committed(broker->ledger, record.batch) || record.removed) {
+        drop_of_batch(broker, &record, &slot);
+        return;
+    }
     snprintf(text, sizeof(text), "%.*s", (int)record.text.length, record.text.data);
     const char *why = restore_name(broker, &record, slot);
     if (!why)
@@ -527,6 +541,13 @@ static void report(const struct restoring *restoring)
                   plural(names), tokens, plural(tokens));
 }
 
+void restore_let_go(struct broker *broker, struct held_buffers *holder)
+{
+    let_go(&(struct restoring){.broker = broker, .held = holder});
+    if (evictable_enter_all(&broker->registry))
+        log_line(LOG_WARNING, "no memory: names of an earlier broker that may be evicted will not be");
+}
+
 static int restore_records(struct restoring *restoring)
 {
     int r = restore_all(restoring, LEDGER_UNKNOWN, drop_unknown_at);
@@ -546,7 +567,7 @@ static int restore_records(struct restoring *restoring)
         return restoring->error;
     }
     if (!restoring->broker->takes_over)
-        let_go(restoring);
+        restore_let_go(restoring->broker, restoring->held);
     close_rest(restoring);
     skip_ids(restoring);
     report(restoring);
@@ -569,9 +590,4 @@ int restore(struct broker *broker, struct inherited *inherited, size_t count, st
         r = restore_records(&restoring);
     free(restoring.kept);
     return r;
-}
-
-void restore_let_go(struct broker *broker, struct held_buffers *holder)
-{
-    let_go(&(struct restoring){.broker = broker, .held = holder});
 }

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "cleanup.h"
+#include "evict.h"
 #include "sealing.h"
 #include "seals.h"
 #include "serve.h"
@@ -125,6 +126,19 @@ static void set_creator(struct buffer_spec *spec, struct credentials *who)
     spec->creator_security = SPAN(credentials_security(who));
 }
 
+/* Before the memfd is made: it may take several turns. */
+static int make_room(struct request *request, uint64_t size, struct span label, struct span metadata)
+{
+    struct credentials *who = &request->peer->who;
+    const struct need needs[] = {
+        {RESOURCE_BUFFERS, 1},
+        {RESOURCE_BYTES, size},
+        {RESOURCE_METADATA, (uint64_t)label.length + metadata.length + strlen(credentials_security(who))},
+    };
+
+    return evict_for(request, who->uid, needs, sizeof(needs) / sizeof(needs[0]));
+}
+
 /* The descriptor becomes a buffer of the peer's, and the reply says so. Takes *fd on success. */
 static int enter(struct request *request, const struct buffer_spec *spec, int *fd, struct buffer **buffer,
                  union reply_record *out)
@@ -158,6 +172,8 @@ int serve_create(struct request *request, const union request_record *record, un
     int r = check_size(request, in->size);
     if (r == 0)
         r = check_executable(request, in);
+    if (r == 0)
+        r = make_room(request, in->size, in->label, in->metadata);
     if (r)
         return r;
     CLEANUP(cleanup_close)
@@ -233,6 +249,8 @@ int serve_adopt(struct request *request, const union request_record *record, uni
     uint32_t seals = 0;
     int r = check_adopted(request, in, *fd, &st, &seals);
 
+    if (r == 0)
+        r = make_room(request, (uint64_t)st.st_size, in->label, in->metadata);
     if (r)
         return r;
     struct buffer_spec spec = {

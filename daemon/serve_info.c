@@ -29,8 +29,10 @@ int serve_hello(struct request *request, const union request_record *record, uni
 int serve_stat(struct request *request, const union request_record *in, union reply_record *out)
 {
     struct target target;
-    int r = target_find(request, &in->target, ACCESS_LOOK, &target);
 
+    if (in->target.flags)
+        return refuse(request, SEALBUF_ERR_FLAGS, "STAT has no flags");
+    int r = target_find(request, &in->target, ACCESS_LOOK, &target);
     return r ? r : target_describe(request, &target, DESCRIBE_ALL, SEALBUF_SEALS_ALL, &out->buffer);
 }
 

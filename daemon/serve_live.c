@@ -1,21 +1,27 @@
 /* SPDX-License-Identifier: MIT */
-/* TOUCH, WATCH and CANCEL. */
+/* WATCH and CANCEL. */
 #include "serve.h"
-
-int serve_touch(struct request *request, const union request_record *in, union reply_record *out)
-{
-    (void)in, (void)out;
-    return refuse(request, SEALBUF_ERR_UNSUPPORTED, "%s", "");
-}
+#include "watch.h"
 
 int serve_cancel(struct request *request, const union request_record *in, union reply_record *out)
 {
-    (void)in, (void)out;
-    return refuse(request, SEALBUF_ERR_UNSUPPORTED, "%s", "");
+    (void)out;
+    if (watch_cancel(request->peer, in->cancel.serial))
+        return 0;
+    return refuse(request, SEALBUF_ERR_NOT_FOUND, "nothing waits under serial %u", in->cancel.serial);
 }
 
-int serve_watch(struct request *request, const union request_record *in)
+/* From here on its replies come in the turns of its peer, the first one in this turn. */
+int serve_watch(struct request *request, const union request_record *record)
 {
-    (void)in;
-    return refuse(request, SEALBUF_ERR_UNSUPPORTED, "%s", "");
+    const struct watch_request *in = &record->watch;
+    uint32_t serial = request->header.serial;
+    struct limit_met met;
+
+    if (in->flags & SEALBUF_WATCH_EXACT && in->name.length == 0)
+        return refuse(request, SEALBUF_ERR_NAME, "EXACT is asked for, but no name is given");
+    if (watch_find(request->peer, serial))
+        return refuse(request, SEALBUF_ERR_MALFORMED, "serial %u is that of a watch", serial);
+    int r = watch_begin(request->peer, serial, in, &met);
+    return r ? refuse_limit(request, r, &met) : REQUEST_DETACHED;
 }

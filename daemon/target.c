@@ -29,10 +29,14 @@ struct name *target_name(struct request *request, uid_t owner, struct span text)
     struct registry *registry = &request->broker->registry;
     struct name *name = registry_find(registry, owner, text);
 
-    if (!name || !name_is_claimed(name))
+    if (name && name_is_claimed(name)) {
+        claims_settle(name->buffer->claim->peer);
+        name = registry_find(registry, owner, text);
+    }
+    if (!name || !name_has_expired(name))
         return name;
-    claims_settle(name->buffer->claim->peer);
-    return registry_find(registry, owner, text);
+    registry_unbind(registry, name, SEALBUF_CHANGE_EXPIRED);
+    return NULL;
 }
 
 /* What is being taken can still be taken away: by its owner, or an administrator. */
@@ -50,10 +54,13 @@ struct buffer *target_buffer(struct request *request, uint64_t id)
     struct buffers *buffers = &request->broker->buffers;
     struct buffer *buffer = buffer_find(buffers, id);
 
-    if (!buffer || !buffer->claim)
-        return buffer;
-    claims_settle(buffer->claim->peer);
-    return buffer_find(buffers, id);
+    if (buffer && buffer->claim) {
+        claims_settle(buffer->claim->peer);
+        buffer = buffer_find(buffers, id);
+    }
+    if (buffer && registry_expire(&request->broker->registry, buffer))
+        buffer = buffer_find(buffers, id);
+    return buffer;
 }
 
 /* By which of its names there is access, the last one that it got first; or NULL. */
@@ -86,6 +93,31 @@ static int find_by_id(struct request *request, uint64_t id, enum access access, 
                   owned ? " has a name that" : "");
 }
 
+static bool is_to_read(enum access access)
+{
+    return access == ACCESS_READ || access == ACCESS_READ_WRITE || access == ACCESS_LOOK;
+}
+
+/* A past generation can be got, but not be changed. */
+static int find_generation(struct request *request, const struct target_request *in, enum access access,
+                           struct name **name)
+{
+    struct name *current = *name;
+
+    if (in->generation == 0 || in->generation == current->generation)
+        return 0;
+    *name = is_to_read(access) ? name_generation(current, in->generation) : NULL;
+    if (*name && !is_hidden(request, *name, access))
+        return 0;
+    unsigned long long wanted = in->generation, now = current->generation, oldest = name_oldest(current);
+    if (!is_to_read(access) || oldest == now)
+        return refuse(request, SEALBUF_ERR_GENERATION, "'%.*s' is at generation %llu, not at %llu", SPAN_ARGS(in->name),
+                      now, wanted);
+    return refuse(request, SEALBUF_ERR_GENERATION,
+                  "'%.*s' is at generation %llu, and keeps some back to %llu, but not %llu", SPAN_ARGS(in->name), now,
+                  oldest, wanted);
+}
+
 static int find_by_name(struct request *request, const struct target_request *in, enum access access,
                         struct target *target)
 {
@@ -95,13 +127,15 @@ static int find_by_name(struct request *request, const struct target_request *in
     if (!name || is_hidden(request, name, access))
         return refuse(request, SEALBUF_ERR_NOT_FOUND, "uid %u has published nothing as '%.*s'", (unsigned)owner,
                       SPAN_ARGS(in->name));
-    if (!name_gives(request, name, access) && access != ACCESS_READ && access != ACCESS_READ_WRITE &&
-        access != ACCESS_LOOK)
+    if (!name_gives(request, name, access) && !is_to_read(access))
         return refuse(request, SEALBUF_ERR_DENIED, "'%.*s' is of uid %u, and only that one and %s can do this",
                       SPAN_ARGS(in->name), (unsigned)owner, access == ACCESS_OWNER ? "root" : "administrators");
     if (!name_gives(request, name, access))
         return refuse(request, SEALBUF_ERR_DENIED, "'%.*s' of uid %u has mode %04o, which does not let uid %u do this",
                       SPAN_ARGS(in->name), (unsigned)owner, name->mode, (unsigned)request->peer->who.uid);
+    int r = find_generation(request, in, access, &name);
+    if (r)
+        return r;
     *target = (struct target){name->buffer, name, NULL};
     return 0;
 }
@@ -110,20 +144,31 @@ int target_find(struct request *request, const struct target_request *in, enum a
 {
     if ((in->id == 0) == (in->name.length == 0))
         return refuse(request, SEALBUF_ERR_TARGET, "%s", "");
+    if (in->id && in->generation)
+        return refuse(request, SEALBUF_ERR_TARGET, "a generation is of a name, and a buffer's id is given");
     if (in->id)
         return find_by_id(request, in->id, access, target);
     return find_by_name(request, in, access, target);
 }
 
+/* Of a past generation, who may have it and how long is what the current one says. */
 static void describe_name(const struct name *name, enum description description, struct buffer_record *out)
 {
+    const struct name *current = name->is_past ? name->current : name;
+
     out->generation = name->generation;
-    out->mode = name->mode;
-    out->owner = name->owner;
-    out->group = name->group;
     out->published_ns = name->published_ns;
+    out->owner = name->owner;
+    out->mode = current->mode;
+    out->group = current->group;
+    out->expire_ms = deadline_left_ms(current->deadline_ns);
+    out->oldest = name_oldest(current);
     if (name->take)
         out->flags |= SEALBUF_INFO_TAKE;
+    if (current->is_evictable)
+        out->flags |= SEALBUF_INFO_EVICTABLE;
+    if (current->publisher)
+        out->flags |= SEALBUF_INFO_CONNECTED;
     if (description != DESCRIBE_SHORT)
         out->name = name_text(name);
 }

@@ -17,11 +17,11 @@ struct target {
 #define ACCESS_OWNER_OR_ADMINISTRATOR ((enum access)1)
 #define ACCESS_LOOK                   ((enum access)3)
 
-/* A name, or NULL; one that is being taken is looked at once more first: it may be gone by now. */
+/* A name, or NULL; one that is being taken, or whose lease runs out, is looked at once more first: it may be gone. */
 struct name *target_name(struct request *request, uid_t owner, struct span name);
 struct buffer *target_buffer(struct request *request, uint64_t id);
 
-/* 0, or a refusal. */
+/* 0, or a refusal. For a generation, where the request says one, that one; to be changed it must be the current one. */
 int target_find(struct request *request, const struct target_request *in, enum access access, struct target *target);
 
 enum description {

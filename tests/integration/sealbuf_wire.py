@@ -16,19 +16,25 @@ REPLY = 0x8000
 MAGIC = b'SEALBUF\0'
 
 (HELLO, PING, CREATE, SEAL, ADOPT, PUBLISH, GET, REMOVE, STAT, LIST, STATS, SHARE, REVOKE,
- ACCOUNTS, REEXEC) = range(1, 16)
+ ACCOUNTS, REEXEC, TOUCH, WATCH, CANCEL) = range(1, 19)
 
 SEAL_SEAL, SHRINK, GROW, WRITE, FUTURE_WRITE, EXEC = 1, 2, 4, 8, 16, 32
 IMMUTABLE = SHRINK | GROW | WRITE
 
 CREATE_GROWABLE, CREATE_SHRINKABLE, CREATE_EXECUTABLE, CREATE_HUGE = 1, 2, 4, 8
 PUBLISH_REPLACE, PUBLISH_VERIFY, PUBLISH_GROUP, PUBLISH_TAKE, PUBLISH_VOLATILE, PUBLISH_OR_VOLATILE = 1, 2, 4, 8, 16, 32
-GET_WRITABLE, GET_DETAILS, GET_NO_TAKE = 1, 2, 4
-LIST_ALL_OWNERS = 1
+PUBLISH_COMPARE, PUBLISH_ATOMIC, PUBLISH_UNTIL_CLOSE, PUBLISH_EVICTABLE = 0x40, 0x80, 0x100, 0x200
+MAX_KEEP = 255
+GET_WRITABLE, GET_DETAILS, GET_NO_TAKE, GET_WAIT, GET_FIRST, GET_ATOMIC = 1, 2, 4, 8, 16, 32
+REMOVE_ATOMIC = 1
+LIST_ALL_OWNERS, LIST_DETAILS = 1, 2
+WATCH_DESCRIPTORS, WATCH_DETAILS, WATCH_EXACT, WATCH_NO_SNAPSHOT = 1, 2, 4, 8
+PRESENT, PUBLISHED, REPLACED, REMOVED, EXPIRED, EVICTED, TAKEN, OVERFLOW, SYNC = range(1, 10)
 SHARE_WRITABLE, SHARE_TAKE = 1, 2
 ACCOUNTS_ALL = 1
 ALL_UIDS = 0xffffffff
 INFO_PUBLISHED, INFO_ADOPTED, INFO_EXECUTABLE, INFO_HUGE, INFO_TAKE, INFO_SURVIVES = 1, 2, 4, 8, 16, 32
+INFO_EVICTABLE, INFO_CONNECTED = 64, 128
 
 ERRORS = '''
     MALFORMED VERSION OPCODE RESERVED HELLO DESCRIPTORS TOO_BIG
@@ -37,8 +43,7 @@ ERRORS = '''
     NOT_FOUND EXISTS DENIED
     LIMIT MEMORY TABLE_FULL UNSUPPORTED STOPPING INTERNAL'''.split()
 CODE = {name: 5001 + i for i, name in enumerate(ERRORS)}
-CODE['TOKEN'] = 5035
-CODE['STORE_FULL'] = 5036
+CODE.update(TIMED_OUT=5032, TOKEN=5035, STORE_FULL=5036, GENERATION=5037, CANCELLED=5038)
 NAME_OF = {code: name for name, code in CODE.items()}
 
 
@@ -52,17 +57,25 @@ HELLO_REPLY = fields('u32 status, u32 version, u64 features, u64 instance, u32 m
 CREATE_REQUEST = fields('u64 size, u32 seals, u32 flags, u32 huge_shift, label label, metadata metadata')
 SEAL_REQUEST = fields('u64 id, u32 seals')
 ADOPT_REQUEST = fields('u32 seals, u32 flags, label label, metadata metadata')
-PUBLISH_REQUEST = fields('u64 id, u32 seals, u32 mode, u32 flags, name name, u32 group')
-GET_REQUEST = fields('u64 id, u32 owner, u32 seals, u32 flags, name name, token token')
-TARGET_REQUEST = fields('u64 id, u32 owner, name name')
+PUBLISH_REQUEST = fields('u64 id, u32 seals, u32 mode, u32 flags, name name, u32 group, u64 expected, u32 keep, '
+                         'u64 expire_ms, metadata metadata')
+GET_REQUEST = fields('u64 id, u32 owner, u32 seals, u32 flags, name name, token token, u64 generation, u64 newer_than, '
+                     'u64 wait_ms')
+TARGET_REQUEST = fields('u64 id, u32 owner, name name, u32 flags, u64 generation')
 LIST_REQUEST = fields('u32 owner, u32 flags, u32 after_owner, u32 limit, prefix prefix, name after')
 SHARE_REQUEST = fields('u64 id, u32 owner, u32 flags, u64 expire_ms, u32 uses, name name')
 REVOKE_REQUEST = fields('u64 id, u32 owner, name name, token token')
 ACCOUNTS_REQUEST = fields('u32 from, u32 flags')
+TOUCH_REQUEST = fields('u32 owner, u32 flags, u64 expire_ms, name name')
+WATCH_REQUEST = fields('u32 owner, u32 flags, prefix name')
+CANCEL_REQUEST = fields('u32 serial')
 OUTCOME = fields('u32 status, u32 seals, u64 id, u64 generation, text text')
 BUFFER = fields('u32 status, u32 descriptors, u64 id, u64 size, u64 generation, u32 seals, u32 flags, u32 mode, '
                 'u32 owner, u32 group, u32 creator_pid, u64 allocated, u64 created_ns, u64 published_ns, name name, '
-                'label label, metadata metadata, text text, u64 creator_pidfd, text creator_security')
+                'label label, metadata metadata, text text, u64 creator_pidfd, text creator_security, '
+                'u64 expire_ms, u64 oldest')
+EVENT = fields('u32 kind, u32 descriptors, u64 id, u64 size, u64 generation, u64 published_ns, u64 expire_ms, '
+               'u32 seals, u32 flags, u32 mode, u32 owner, u32 group, name name, metadata metadata')
 PAGE = fields('u32 status, u32 more, u32 next_owner, name next')
 STATS_REPLY = fields('u32 status, u32 pid, u64 uptime_ns, u64 requests, u64 refused, u64 disconnects, u64 buffers, '
                      'u64 buffers_limit, u64 bytes, u64 bytes_limit, u64 names, u64 names_limit, u64 connections, '
@@ -74,14 +87,15 @@ TOKEN = fields('u32 status, u32 uses, u64 id, u64 expire_ms, token token, text t
 ACCOUNT = fields('u32 status, u32 uid, ' + ', '.join(
     'u64 %s, u64 %s_limit' % (name, name) for name in (
         'bytes', 'buffers', 'names', 'metadata', 'tokens', 'connections', 'requests', 'replies', 'queued_descriptors',
-        'in_flight', 'stored')))
+        'in_flight', 'stored', 'waits', 'watches')))
 
 REQUESTS = {HELLO: HELLO_REQUEST, CREATE: CREATE_REQUEST, SEAL: SEAL_REQUEST, ADOPT: ADOPT_REQUEST,
             PUBLISH: PUBLISH_REQUEST, GET: GET_REQUEST, REMOVE: TARGET_REQUEST, STAT: TARGET_REQUEST,
-            LIST: LIST_REQUEST, SHARE: SHARE_REQUEST, REVOKE: REVOKE_REQUEST, ACCOUNTS: ACCOUNTS_REQUEST}
+            LIST: LIST_REQUEST, SHARE: SHARE_REQUEST, REVOKE: REVOKE_REQUEST, ACCOUNTS: ACCOUNTS_REQUEST,
+            TOUCH: TOUCH_REQUEST, WATCH: WATCH_REQUEST, CANCEL: CANCEL_REQUEST}
 REPLIES = {HELLO: HELLO_REPLY, CREATE: BUFFER, SEAL: OUTCOME, ADOPT: BUFFER, PUBLISH: OUTCOME, GET: BUFFER,
            REMOVE: OUTCOME, STAT: BUFFER, LIST: BUFFER, STATS: STATS_REPLY, SHARE: TOKEN, REVOKE: OUTCOME,
-           ACCOUNTS: ACCOUNT}
+           ACCOUNTS: ACCOUNT, TOUCH: OUTCOME, WATCH: EVENT, CANCEL: OUTCOME}
 
 FORMAT = {'u32': '<I', 'u64': '<Q'}
 # Where nothing else is said: the owner is oneself.
@@ -183,7 +197,7 @@ class Message:
             if i == 0 and self.opcode == LIST | REPLY and not self.status:
                 schema = PAGE
             record, rest = decode_record(schema, rest)
-            if record.get('descriptors') and schema is BUFFER:
+            if record.get('descriptors'):
                 record['fd'] = self.fds[sum('fd' in r for r in records)]
             records.append(record)
         if rest:
@@ -219,6 +233,7 @@ class Client:
         self.socket.settimeout(timeout)
         self.serial = 0
         self.greeting = None
+        self.detached = {}  # serial of what is answered out of order: the messages that have come for it
         try:
             self.socket.connect(path)
             if hello:
@@ -276,9 +291,19 @@ class Client:
         self.send(encode_message(opcode, [encode_record(schema, r) for r in records], self.serial, len(fds)), fds)
         return self.serial
 
+    def receive_for(self, serial):
+        """The next message for this request; those for detached ones are kept until they are asked for."""
+        if self.detached.get(serial):
+            return self.detached[serial].pop(0)
+        while True:
+            message = self.receive()
+            if message.serial == serial or message.serial not in self.detached:
+                return message
+            self.detached[message.serial].append(message)
+
     def finish(self, serial=None):
         """Receives a reply; raises Refused where the whole request was."""
-        message = self.receive()
+        message = self.receive_for(serial)
         try:
             # Serial 0 is no reply, but the refusal of the connection.
             if serial is not None and message.serial != serial and not (message.serial == 0 and message.status):
@@ -337,6 +362,34 @@ class Client:
     def remove(self, name='', **values):
         return self.one(REMOVE, name=name, **values)
 
+    def touch(self, name, **values):
+        return self.one(TOUCH, name=name, **values)
+
+    def start_wait(self, name, **values):
+        """A GET that waits; its reply comes some time: finish_wait."""
+        serial = self.start(GET, [{'name': name, **values, 'flags': values.get('flags', 0) | GET_WAIT}])
+        self.detached[serial] = []
+        return serial
+
+    def finish_wait(self, serial):
+        """Its record, whose descriptor is the caller's; raises Refused."""
+        with self.finish(serial) as message:
+            del self.detached[serial]
+            record = message.records[0]
+            if record['status']:
+                raise Refused(record['status'], record['text'])
+            message.take()
+            return record
+
+    def wait(self, name, **values):
+        return self.finish_wait(self.start_wait(name, **values))
+
+    def watch(self, prefix='', **values):
+        return Watch(self, prefix, values)
+
+    def cancel(self, serial):
+        self.one(CANCEL, serial=serial)
+
     def stats(self):
         with self.call(STATS) as message:
             return message.records[0]
@@ -358,3 +411,41 @@ class Client:
             if not page['more']:
                 return found
             values.update(after_owner=page['next_owner'], after=page['next'])
+
+
+class Watch:
+    """A watch: its events, one after the other. Descriptors in them are the caller's."""
+
+    def __init__(self, client, prefix, values):
+        self.client, self.events = client, []
+        self.serial = client.start(WATCH, [{'name': prefix, **values}])
+        client.detached[self.serial] = []
+
+    def next(self):
+        """The next event; Refused where the watch was, or was ended."""
+        while not self.events:
+            with self.client.finish(self.serial) as message:
+                self.events = message.records
+                message.fds = []
+        return self.events.pop(0)
+
+    def until(self, kind):
+        """The events up to the first one of this kind, which is the last one."""
+        events = [self.next()]
+        while events[-1]['kind'] != kind:
+            events.append(self.next())
+        return events
+
+    def cancel(self):
+        """Ends it; the events that had come before."""
+        serial = self.client.start(CANCEL, [{'serial': self.serial}])
+        left = []
+        try:
+            while True:
+                left.append(self.next())
+        except Refused as refused:
+            if refused.name != 'CANCELLED':
+                raise
+        self.client.finish(serial).close()
+        del self.client.detached[self.serial]
+        return left
