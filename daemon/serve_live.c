@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* WATCH and CANCEL. */
 #include "serve.h"
+#include "text.h"
 #include "watch.h"
 
 int serve_cancel(struct request *request, const union request_record *in, union reply_record *out)
@@ -18,8 +19,8 @@ int serve_watch(struct request *request, const union request_record *record)
     uint32_t serial = request->header.serial;
     struct limit_met met;
 
-    if (in->flags & SEALBUF_WATCH_EXACT && in->name.length == 0)
-        return refuse(request, SEALBUF_ERR_NAME, "EXACT is asked for, but no name is given");
+    if (in->flags & SEALBUF_WATCH_EXACT && !name_valid(in->name.data, in->name.length))
+        return refuse(request, SEALBUF_ERR_NAME, "EXACT is asked for, and what is given is no name");
     if (watch_find(request->peer, serial))
         return refuse(request, SEALBUF_ERR_MALFORMED, "serial %u is that of a watch", serial);
     int r = watch_begin(request->peer, serial, in, &met);
