@@ -9,6 +9,7 @@
 #include "evict.h"
 #include "serve.h"
 #include "target.h"
+#include "text.h"
 
 #define PAUSED 1
 
@@ -44,10 +45,13 @@ bool atomic_is_asked(const struct operation *operation, const union request_reco
 /* The sentence tells which record it is that keeps all of them from being served. */
 static int refuse_record(struct request *request, unsigned index, int error)
 {
-    char sentence[sizeof(request->sentence)];
+    char prefix[32];
+    size_t length = (size_t)snprintf(prefix, sizeof(prefix), "record %u: ", index);
+    size_t kept = text_cut(request->sentence, strlen(request->sentence), sizeof(request->sentence) - length - 1);
 
-    snprintf(sentence, sizeof(sentence), "record %u: %s", index, request->sentence);
-    memcpy(request->sentence, sentence, sizeof(sentence));
+    memmove(request->sentence + length, request->sentence, kept);
+    request->sentence[length + kept] = '\0';
+    memcpy(request->sentence, prefix, length);
     return error;
 }
 

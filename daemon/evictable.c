@@ -114,17 +114,18 @@ static int compare_ages(const void *a, const void *b)
 
 int evictable_enter_all(struct registry *registry)
 {
+    const struct span nothing = {"", 0}; /* before all names */
     size_t count = 0;
     struct name *name;
 
-    RB_FOREACH(name, name_tree, &registry->names)
+    for (name = registry_after(registry, 0, nothing); name; name = registry_next(name))
         count += name->is_evictable;
     CLEANUP(cleanup_free)
     struct name **names = calloc(count + 1, sizeof(struct name *));
     if (!names)
         return -ENOMEM;
     count = 0;
-    RB_FOREACH(name, name_tree, &registry->names)
+    for (name = registry_after(registry, 0, nothing); name; name = registry_next(name))
         if (name->is_evictable)
             names[count++] = name;
     qsort(names, count, sizeof(names[0]), compare_ages);

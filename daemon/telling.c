@@ -75,7 +75,7 @@ static int ship(struct telling *telling, const struct name *name)
     const struct watch *watch = telling->watch;
     const struct name *current = registry_find(&telling->broker->registry, watch->owner, name_text(name));
 
-    if (name->take || name_is_claimed(name) || !current || !may_read(watch, current->group, current->mode))
+    if (name->take || name_is_claimed(name) || !current || name_has_expired(current) || !may_read(watch, current->group, current->mode))
         return -EACCES;
     if (telling->broker->own_descriptors < 0)
         return -ENOENT;
@@ -150,7 +150,8 @@ static bool add_change(struct telling *telling, const struct change *change, uns
     return add(telling, &event, binds(kind) ? find_still(telling->watch, change->id, change_text(change)) : NULL);
 }
 
-/* What is being taken is there until it is gone: else it would be missing where it is not taken in the end. */
+/* What is being taken is there until it is gone: else it would be missing where it is not taken in the end. So is what
+   expires: that will be told. */
 static bool add_name(struct telling *telling, const struct name *name)
 {
     struct buffer *buffer = name->buffer;

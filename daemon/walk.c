@@ -38,7 +38,6 @@ void walk_begin_again(struct walk *walk)
     walk->is_round = false;
 }
 
-/* Of former generations nobody is told. */
 static struct name *find_next(const struct walk *walk, const struct walk_range *range, struct registry *registry)
 {
     struct name *name = NULL;
@@ -49,8 +48,6 @@ static struct name *find_next(const struct walk *walk, const struct walk_range *
         name = registry_find(registry, range->owner, range->prefix);
     if (!name && !walk->at.is_behind)
         name = registry_after(registry, range->owner, range->prefix);
-    while (name && name->is_past)
-        name = registry_next(name);
     return name && name->owner == range->owner && range_contains(range, name_text(name)) ? name : NULL;
 }
 

@@ -8,7 +8,7 @@ import select
 import time
 
 import sealbuf_wire as wire
-from testbed import (Broker, Suite, access_mode_of, equal, eventually, fetch, in_child, make, need_root, process,
+from testbed import (Broker, Bystander, Suite, access_mode_of, equal, eventually, fetch, in_child, make, need_root, process,
                      refused)
 
 # Of nobody else's, also where several runs of the tests share a machine.
@@ -45,7 +45,7 @@ def as_user(broker, uid, function, groups=()):
     return in_child(run, uid, uid, groups)
 
 
-def keeper(client):
+def lasting(client):
     """A buffer that any number of publishes can be made of, in quick succession."""
     created = client.create(8)
     os.close(created['fd'])
@@ -330,6 +330,77 @@ def taken(broker, _):
         equal([brief(w.next()) for w in (watch, late)], [(wire.TAKEN, 't/2', 1)] * 2, 'events')
 
 
+@suite.test
+def expired(broker, _):
+    """What a lease ends goes with EXPIRED; how much of it is left is told, and TOUCH is no change"""
+    with broker.connect() as client, broker.connect() as watcher:
+        make(client, b'x', 'e/1', expire_ms=60000)
+        watch = watcher.watch('e/')
+        snapshot = watch.until(wire.SYNC)
+        equal(0 < snapshot[0]['expire_ms'] <= 60000, True, 'what is left: %d ms' % snapshot[0]['expire_ms'])
+        client.touch('e/1', expire_ms=30)
+        equal(brief(watch.next()), (wire.EXPIRED, 'e/1', 1), 'event')
+        for i in range(300):
+            make(client, b'x', 'e/%03d' % i, expire_ms=40)
+        model = Model()
+        model.synced = True
+        while model.events < 600:
+            model.apply(watch.next())
+        equal(model.names, {}, 'what is left')
+        silent(watcher)
+        # Watchers that come while names expire.
+        late = []
+        for i in range(100):
+            make(client, b'x', 'e/%03d' % i, expire_ms=10)
+            if i % 10 == 0:
+                late.append((watcher.watch('e/'), Model()))
+        eventually(lambda: not client.list(prefix='e/'), what='all have expired')
+        make(client, b'x', 'e/end')
+        for each, model in late:
+            equal(model.follow(each, 'e/end').names, {'e/end': 1}, 'what is left')
+        client.remove('e/end')
+
+
+@suite.test
+def until_close(broker, _):
+    """What goes with its publisher's connection is removed when that ends"""
+    with broker.connect() as watcher:
+        watch = watcher.watch('u/')
+        told(watch, wire.SYNC)
+        with broker.connect() as client:
+            make(client, b'x', 'u/1', flags=wire.PUBLISH_UNTIL_CLOSE)
+            event = watch.next()
+            equal((brief(event), event['flags'] & wire.INFO_CONNECTED), ((wire.PUBLISHED, 'u/1', 1), wire.INFO_CONNECTED), 'event')
+        equal(brief(watch.next()), (wire.REMOVED, 'u/1', 1), 'event')
+
+
+@suite.test
+def former_generations(broker, _):
+    """Generations that are kept are told of when they are new, and never again"""
+    with broker.connect() as client, broker.connect() as watcher:
+        for i in range(5):
+            make(client, b'%d' % i, 'g/1', flags=wire.PUBLISH_REPLACE, keep=3)
+        watch = watcher.watch('g/', flags=wire.WATCH_DESCRIPTORS)
+        events = watch.until(wire.SYNC)
+        equal([brief(e) for e in events], [(wire.PRESENT, 'g/1', 5), (wire.SYNC, '', 0)], 'snapshot')
+        # Two replaces that are told together: the first one's buffer is still there, and comes along.
+        contents = [os.pread(events[0]['fd'], 9, 0)]
+        buffers = [make(client, b'%d' % i)['id'] for i in range(5, 7)]
+        with client.call(wire.PUBLISH, [{'id': buffer, 'name': 'g/1', 'flags': wire.PUBLISH_REPLACE, 'mode': 0o600,
+                                         'keep': 3} for buffer in buffers]):
+            pass
+        events += [watch.next(), watch.next()]
+        contents += [os.pread(event['fd'], 9, 0) for event in events[2:]]
+        equal(([brief(e) for e in events[2:]], contents),
+              ([(wire.REPLACED, 'g/1', 6), (wire.REPLACED, 'g/1', 7)], [b'4', b'5', b'6']), 'changes')
+        for event in events:
+            if 'fd' in event:
+                os.close(event['fd'])
+        client.remove('g/1')
+        equal(brief(watch.next()), (wire.REMOVED, 'g/1', 7), 'removed')
+        silent(watcher)
+
+
 # ---- Beginning and ending ---------------------------------------------------------------------------------------------
 
 
@@ -371,7 +442,7 @@ def cancelled(broker, _):
         silent(client)
         equal(two.cancel(), [], 'left')
         # In the middle of its snapshot.
-        buffer = keeper(client)
+        buffer = lasting(client)
         publish_all(client, buffer, ['c/%d' % i for i in range(200)])
         for _ in range(20):
             serial = client.start(wire.WATCH, [{'name': 'c/'}])
@@ -524,7 +595,7 @@ def nothing_is_lost(broker, _):
     def storm():
         os.read(is_ready, 2)
         with broker.connect() as client:
-            buffer = keeper(client)
+            buffer = lasting(client)
             for _ in range(count // 100):
                 with client.call(wire.PUBLISH, [{'id': buffer, 'name': 'storm/1', 'flags': wire.PUBLISH_REPLACE, 'mode': 0o600}] * 100):
                     pass
@@ -543,7 +614,7 @@ def nothing_is_lost(broker, _):
 def sleeping(broker, _):
     """Who sleeps through a storm is told of one overflow, then of what there is"""
     with broker.connect() as client, broker.connect() as watcher:
-        buffer = keeper(client)
+        buffer = lasting(client)
         watch = watcher.watch('s/')
         told(watch, wire.SYNC)
         names = ['s/%03d' % i for i in range(200)]
@@ -568,7 +639,7 @@ def sleeping(broker, _):
 def idle_in_a_storm(broker, _):
     """Whom none of the changes concerns, however many, never is told of an overflow"""
     with broker.connect() as client, broker.connect() as watcher:
-        buffer = keeper(client)
+        buffer = lasting(client)
         publish_all(client, buffer, ['quiet/1'])
         watches = [watcher.watch('quiet/'), watcher.watch('quiet/2', flags=wire.WATCH_EXACT)]
         for watch in watches:
@@ -588,7 +659,7 @@ def two_namespaces(broker, _):
     """A storm in one namespace is nothing to who watches another, awake or asleep"""
     need_root()
     with broker.connect() as client, broker.connect() as sleeper:
-        buffer = keeper(client)
+        buffer = lasting(client)
         watch = sleeper.watch('n/')
         told(watch, wire.SYNC)
         publish_all(client, buffer, ['n/1'])  # it is not read
@@ -601,11 +672,16 @@ def two_namespaces(broker, _):
 
 
 @suite.test
-def bounded(broker, bystander):
+def bounded(*_):
     """Two hundred watchers, half of whom never read: the broker does not grow, and the other half knows all"""
-    before = broker.resident_bytes()
     grown, slow = [], []
     with contextlib.ExitStack() as stack:
+        # AddressSanitizer keeps what is freed for a while: 256 MiB of it, if nobody stops it.
+        sanitizer = os.environ.get('ASAN_OPTIONS', '') + ':quarantine_size_mb=1'
+        broker = stack.enter_context(Broker(environment={'ASAN_OPTIONS': sanitizer}))
+        bystander = Bystander(broker)
+        stack.callback(bystander.close)
+        before = broker.resident_bytes()
         asleep = [stack.enter_context(broker.connect()) for _ in range(100)]
         for client in asleep:
             client.start(wire.WATCH, [{'name': 'storm/', 'flags': wire.WATCH_DETAILS}])
