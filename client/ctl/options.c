@@ -153,7 +153,7 @@ static int check_operands(const struct options *options)
                             options->operands[combination_most(options)], command->name, *command->synopsis ? " " : "",
                             command->synopsis);
     for (size_t i = 0; i < options->operand_count; i++)
-        if (*options->operands[i] == '\0' && !(command->bit & (FOR_LIST | FOR_WATCH)) && !options->first)
+        if (*options->operands[i] == '\0' && !(command->bit & (FOR_LIST | FOR_WATCH)))
             return report_usage("the NAME '' is empty; use: sealbufctl %s %s", command->name, command->synopsis);
     if (command->bit == FOR_EXEC && (!options->program || !*options->program))
         return report_usage("exec needs a command behind '--'; use: sealbufctl exec %s", command->synopsis);

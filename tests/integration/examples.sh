@@ -56,6 +56,14 @@ has_lines() {
     [ "$(grep -Ecx -- "$3" "$1")" -eq "$2" ]
 }
 
+# all_end PROCESS...: each with status 0.
+all_end() {
+    local process
+    for process; do
+        wait "$process" || return
+    done
+}
+
 test_config() {
     local reader readers=()
     for reader in 1 2 3; do
@@ -72,7 +80,7 @@ test_config() {
     done
     expect 0 "config: set once more" "$work/config" set ''
     says out '^set generation 3$' "... is the third"
-    check "config: all readers end well" wait "${readers[@]}"
+    check "config: all readers end well" all_end "${readers[@]}"
     check "... with that" has_line "$work/follow.1" 'generation 3: '
     check "... and nothing else" test "$(wc -l <"$work/follow.1")" -eq 3
 }
@@ -85,7 +93,7 @@ test_frame_ring() {
     consumers+=($!)
     expect 0 "frame_ring: produce" "$work/frame_ring" produce 300
     says out '^produced 300 frames$' "... all of them"
-    check "frame_ring: the consumers end" wait "${consumers[@]}"
+    check "frame_ring: the consumers end" all_end "${consumers[@]}"
     for consumer in 1 2; do
         check "... $consumer has seen frames, and none that is broken" has_line "$work/consume.$consumer" \
             'of 300 frames: [1-9][0-9]* seen, [0-9]+ lost, 0 broken'
@@ -100,7 +108,7 @@ test_worker_pool() {
         workers+=($!)
     done
     expect 0 "worker_pool: submit" "$work/worker_pool" submit 60
-    check "worker_pool: the workers end, one after the other" wait "${workers[@]}"
+    check "worker_pool: the workers end, one after the other" all_end "${workers[@]}"
     cat "$work"/worker.? >"$work/done"
     check "... every job was done" has_lines "$work/done" 60 'jobs/[0-9]{6}: did the work of job [0-9]+'
     check "... by one of them" test "$(grep -E '^jobs/' "$work/done" | sort -u | wc -l)" -eq 60
