@@ -553,7 +553,7 @@ def received(client):
 def wait_in_storm(broker, board):
     """100 waiters, each for the next generation of a name; at the end each has seen the last one. How many answers."""
     with broker.connect(timeout=60) as client, broker.connect() as other:
-        serials, again, answers, end = {}, [], 0, time.monotonic() + 60
+        serials, again, kept, answers, end = {}, [], [], 0, time.monotonic() + 60
         for i in range(STORM_WAITERS):
             name = 'storm/a%03d' % (i % (NAMES // 2))
             serials[client.start_wait(name)] = name, 0
@@ -565,7 +565,8 @@ def wait_in_storm(broker, board):
                 equal(time.monotonic() < end, True, 'whether all waiters see the last generations: %r' % final)
             else:
                 end = time.monotonic() + 60
-            for message in list(received(client)):
+            there, kept = kept + list(received(client)), []
+            for message in there:
                 with message:
                     name, before = serials.pop(message.serial)
                     equal((message.status, message.records[0]['status']), (0, 0), 'answer')
@@ -574,6 +575,8 @@ def wait_in_storm(broker, board):
                     again.append((name, generation))
             answers += len(again)
             for name, generation in again:
+                while not select.select([], [client.socket], [], 0)[1]:  # reading while it sends
+                    kept += received(client)
                 serials[client.start_wait(name, newer_than=generation)] = name, generation
             again.clear()
 
