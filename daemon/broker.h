@@ -19,6 +19,7 @@
 #include "store.h"
 #include "token.h"
 #include "turn.h"
+#include "watches.h"
 #include "worker.h"
 
 struct command_line;
@@ -39,6 +40,7 @@ struct broker {
     struct tokens tokens;
     struct deadlines deadlines;
     struct changes changes; /* for who waits and watches */
+    struct watches watches;
     struct reaper reaper;
     struct store store;
     struct turns turns;

@@ -8,6 +8,7 @@
 
 #include "accounts.h"
 #include "aside.h"
+#include "atomic.h"
 #include "claim.h"
 #include "cleanup.h"
 #include "errors.h"
@@ -21,6 +22,8 @@
 #include "storing.h"
 #include "text.h"
 #include "token.h"
+#include "wait.h"
+#include "watch.h"
 
 /* Between two looks at the clock. */
 #define CLOSE_AT_ONCE 16u
@@ -145,17 +148,49 @@ static void set_status(const struct request *request, union reply_record *out, i
     }
 }
 
-/* Serves the record in hand and writes its reply, leaving room for those of the records to come. */
-static void serve_record(struct request *request, const union request_record *in)
+/* The request goes on in its peer's next turn. Where there is no memory to keep it, it does now. */
+static bool pause_request(struct request *request)
+{
+    if (!request->sent)
+        request_pin(request);
+    if (request->paused)
+        return true;
+    request->paused = paused_save(request);
+    if (!request->paused)
+        return false;
+    request->paused->request.paused = request->paused;
+    request->peer->paused = request->paused;
+    request->shipment.count = request->pinned = 0; /* it has moved */
+    request->sealed = request->to_seal = NULL;
+    request->stored = request->to_store = NULL;
+    request->atomic = NULL;
+    return true;
+}
+
+/*
+ * Serves the record in hand and writes its reply, leaving room for those of the records to come. False: it takes longer
+ * than this turn, and is to be served again.
+ */
+static bool serve_record(struct request *request)
 {
     const struct operation *operation = request->operation;
+    const struct reader before = request->records;
     unsigned shipped = request->shipment.count, left = request->header.count - request->index - 1u;
+    union request_record room;
     union reply_record out;
 
     memset(&out, 0, sizeof(out));
     request->claim = NULL;
     request->redeemed = NULL;
-    int status = handlers[operation->opcode].record(request, in, &out);
+    int status = handlers[operation->opcode].record(request, next_record(request, &room), &out);
+    if (status == REQUEST_AGAIN) {
+        const struct reader behind = request->records;
+        request->records = before;
+        if (pause_request(request))
+            return false;
+        request->records = behind;
+        status = refuse(request, SEALBUF_ERR_MEMORY, "%s", "");
+    }
     set_status(request, &out, status);
     request->reply.room = SEALBUF_MAX_MESSAGE - left * RECORD_AT_LEAST;
     if (record_encode(operation->reply, &request->reply, &out)) {
@@ -170,6 +205,8 @@ static void serve_record(struct request *request, const union request_record *in
     }
     request->replies++;
     request->broker->counters->refused += status != 0;
+    request->search.begun = false;
+    return true;
 }
 
 /* Refuses a request for a field of a record. */
@@ -181,6 +218,16 @@ static enum verdict refuse_field(struct request *request, int error, const char 
     else
         refuse(request, error, "record %u does not follow the wire format", request->index);
     return refuse_all(request, error);
+}
+
+/* What the schema cannot say. */
+static int judge_get(const struct request *request, const struct get_request *in, const char **field)
+{
+    *field = "name";
+    if (!(in->flags & SEALBUF_GET_FIRST) && in->name.length && !name_valid(in->name.data, in->name.length))
+        return SEALBUF_ERR_NAME;
+    *field = "flags";
+    return in->flags & SEALBUF_GET_WAIT && request->header.count > 1 ? SEALBUF_ERR_FLAGS : 0;
 }
 
 /*
@@ -195,6 +242,10 @@ static int validate(struct request *request, union request_record *only, const c
     for (unsigned i = 0; i < request->header.count && r == 0; i++) {
         request->index = i;
         r = record_decode(request->operation->request, REFUSE_UNKNOWN, &request->records, only, field);
+        request->atomic_records += r == 0 && atomic_is_asked(request->operation, only);
+        if (r == 0 && request->header.opcode == SEALBUF_OP_GET)
+            r = judge_get(request, &only->get, field);
+        request->atomic_records += r == 0 && atomic_is_asked(request->operation, only);
     }
     if (r == 0 && request->records.left > 0) {
         *field = NULL;
@@ -213,34 +264,17 @@ static enum verdict send_reply(struct request *request)
                                                      .count = (uint16_t)request->replies,
                                                      .serial = request->header.serial,
                                                      .descriptors = (uint16_t)request->shipment.count});
+    if (request->is_lost)
+        return END;
     return peer_send(request->peer, request->reply.buffer, request->reply.used, &request->shipment);
-}
-
-/* The request goes on in its peer's next turn. Where there is no memory to keep it, it does now. */
-static bool pause_request(struct request *request)
-{
-    if (!request->sent)
-        request_pin(request);
-    if (request->paused)
-        return true;
-    request->paused = paused_save(request);
-    if (!request->paused)
-        return false;
-    request->paused->request.paused = request->paused;
-    request->peer->paused = request->paused;
-    request->shipment.count = request->pinned = 0; /* it has moved */
-    request->sealed = request->to_seal = NULL;
-    request->stored = request->to_store = NULL;
-    return true;
 }
 
 /* False: the turn is over before the last record. */
 static bool serve_records(struct request *request)
 {
-    union request_record room;
-
     while (request->index < request->header.count) {
-        serve_record(request, next_record(request, &room));
+        if (!serve_record(request))
+            return false;
         request->index++;
         if (request->index < request->header.count && turn_is_over(request->broker) && pause_request(request))
             return false;
@@ -248,7 +282,7 @@ static bool serve_records(struct request *request)
     return true;
 }
 
-/* Writes the reply. 0, or a refusal of the whole request, or PAUSED, or REQUEST_ASIDE. */
+/* Writes the reply. 0, or a refusal of the whole request, or PAUSED, or REQUEST_ASIDE, or REQUEST_DETACHED. */
 #define PAUSED 1
 static int make_reply(struct request *request)
 {
@@ -256,6 +290,12 @@ static int make_reply(struct request *request)
     union request_record room;
     int r = 0;
 
+    if (request->atomic_records) {
+        do
+            r = atomic_serve(request);
+        while (r == PAUSED && !pause_request(request));
+        return r;
+    }
     if (handler->record)
         return serve_records(request) ? 0 : PAUSED;
     if (handler->list) {
@@ -332,11 +372,32 @@ static bool prepare(struct request *request,
     }
 }
 
+/* The request as a whole will be refused, or it is not done with this. */
+static bool check_atomic(struct request *request, enum verdict *verdict)
+{
+    int r;
+
+    do
+        r = atomic_check(request);
+    while (r == PAUSED && !pause_request(request));
+    if (r == 0)
+        return true;
+    if (r != PAUSED) {
+        flight_unreserve(request->peer);
+        request->done = true;
+        *verdict = refuse_all(request, r);
+        peer_release_request(request->peer);
+    }
+    return false;
+}
+
 /* All is known to be well-formed. */
 static enum verdict serve(struct request *request)
 {
     enum verdict verdict = GO_ON;
 
+    if (request->atomic_records && !request->sealed && !request->looked_through && !check_atomic(request, &verdict))
+        return verdict;
     if (needs_sealing(request) && !prepare(request, sealing_start, &verdict))
         return verdict;
     if (needs_storing(request) && !prepare(request, storing_start, &verdict))
@@ -345,13 +406,14 @@ static enum verdict serve(struct request *request)
         int r = make_reply(request);
         if (r == PAUSED)
             return GO_ON;
-        if (r == REQUEST_ASIDE) {
-            request->done = true; /* it will be read again */
+        if (r == REQUEST_ASIDE || r == REQUEST_DETACHED) {
+            request->done = true; /* it will be read again, or others answer it */
             return GO_ON;
         }
         request->sent = true;
         verdict = r ? refuse_all(request, r) : send_reply(request);
         request_unpin(request);
+        atomic_free(request);
         peer_release_request(request->peer);
     }
     if (verdict == GO_ON && !close_shipment(request))
@@ -384,6 +446,8 @@ static bool admissible(struct request *request, enum verdict *verdict)
     else if (header->descriptors != operation->descriptors * header->count || header->descriptors != count)
         error = refuse(request, SEALBUF_ERR_DESCRIPTORS, "%u descriptors came, %u are announced, %u are needed", count,
                        header->descriptors, operation->descriptors * header->count);
+    else if (wait_find(request->peer, header->serial) || watch_find(request->peer, header->serial))
+        error = refuse(request, SEALBUF_ERR_MALFORMED, "the serial is that of a GET that waits, or of a watch");
     else if (header->opcode == SEALBUF_OP_HELLO && request->peer->greeted)
         error = refuse(request, SEALBUF_ERR_HELLO, "HELLO came a second time");
     if (error)
@@ -408,14 +472,32 @@ static void request_init(struct request *request, struct peer *peer, const uint8
     request->aside = NULL;
     request->paused = NULL;
     request->pinned = 0;
+    request->atomic = NULL;
+    request->atomic_records = 0;
+    request->is_checked = request->has_evicted = false;
     request->sent = request->done = false;
     request->claim = NULL;
     request->place.begun = request->place.shown = false;
     request->place.names_at = 0;
+    request->search = (struct search){.begun = false};
+    request->is_lost = false;
     request->reply =
         (struct writer){.buffer = peer->broker->out, .used = HEADER_SIZE, .room = sizeof(peer->broker->out)};
     request->replies = 0;
     request->shipment.count = 0;
+}
+
+/* REQUEST_DETACHED where it waits for what is not there. 0 where it can be served now; or a refusal. */
+static int detach(struct request *request)
+{
+    const struct reader before = request->records;
+    union request_record room;
+
+    if (request->header.opcode != SEALBUF_OP_GET || request->header.count > 1)
+        return 0;
+    const struct get_request *in = &next_record(request, &room)->get;
+    request->records = before;
+    return in->flags & SEALBUF_GET_WAIT ? wait_begin(request, in) : 0;
 }
 
 /*
@@ -425,7 +507,14 @@ static void request_init(struct request *request, struct peer *peer, const uint8
 static enum verdict serve_good(struct request *request)
 {
     struct limit_met met;
-    int r = 0;
+    int r = detach(request);
+
+    if (r == REQUEST_DETACHED) {
+        request->done = true;
+        return GO_ON;
+    }
+    if (r)
+        return refuse_all(request, r);
 
     if (handler_of(request)->ships && !flight_reserve(request->peer, request->header.count))
         r = aside_put(request, &met);
@@ -479,6 +568,10 @@ static enum verdict serve_message(struct request *request)
     int r = validate(request, &only, &field);
     if (r)
         return refuse_field(request, r, field);
+    if (request->atomic_records && request->atomic_records < request->header.count)
+        return refuse_all(request, refuse_with_remedy(request, SEALBUF_ERR_FLAGS,
+                                                      "some records of the request say ATOMIC, and others do not; say "
+                                                      "it in all, or in none"));
     if (request->peer->who.is_unknown && !handler_of(request)->is_for_unknown)
         return refuse_all(request,
                           refuse_with_remedy(request, SEALBUF_ERR_DENIED,
@@ -531,12 +624,25 @@ enum verdict dispatch_without_descriptors(struct peer *peer, const uint8_t *mess
     return refuse_all(&request, SEALBUF_ERR_TABLE_FULL);
 }
 
+/* What the first record says, all do. */
+static bool is_atomic(const struct request *request)
+{
+    struct reader records = request->records;
+    union request_record room;
+    const char *field;
+
+    return request->header.count > 0 &&
+           record_decode(request->operation->request, REFUSE_UNKNOWN, &records, &room, &field) == 0 &&
+           atomic_is_asked(request->operation, &room);
+}
+
 /* A message that was found good before. */
 static void read_again(struct request *request, struct peer *peer, const uint8_t *message, size_t length)
 {
     request_init(request, peer, message, length);
     header_decode(message, length, &request->header);
     request->operation = operation_find(request->header.opcode);
+    request->atomic_records = is_atomic(request) ? request->header.count : 0;
 }
 
 enum verdict dispatch_sealed(struct peer *peer, struct seal_job *job)
@@ -583,6 +689,56 @@ enum verdict dispatch_again(struct peer *peer, const struct aside *aside)
 enum verdict dispatch_paused(struct paused *paused)
 {
     return serve(&paused->request);
+}
+
+/* The wait is answered as a request that has just come, but that nothing else is kept for it. */
+static enum answering answer(struct request *request, struct wait *wait, union request_record *only,
+                             enum verdict *verdict)
+{
+    switch (wait_look(wait, request, &only->get)) {
+    case LOOKING_NOT_YET:
+        return ANSWERING_DONE;
+    case LOOKING_PAUSED:
+        return ANSWERING_PAUSED;
+    case LOOKING_OVER:
+        break;
+    }
+    if (!flight_reserve(request->peer, 1))
+        return ANSWERING_NO_ROOM;
+    *verdict = serve(request);
+    wait_end(wait, request->claim != NULL);
+    return ANSWERING_DONE;
+}
+
+enum answering dispatch_wait(struct wait *wait, enum verdict *verdict)
+{
+    struct request request;
+    union request_record only;
+    const char *field;
+
+    *verdict = GO_ON;
+    read_again(&request, wait->peer, wait->message, wait->length);
+    int r = validate(&request, &only, &field);
+    if (r == 0 && wait->ended == 0)
+        return answer(&request, wait, &only, verdict);
+    if (r)
+        *verdict = refuse_field(&request, r, field);
+    else
+        *verdict = refuse_all(&request, refuse(&request, wait->ended, "%s", ""));
+    wait_end(wait, false);
+    return ANSWERING_DONE;
+}
+
+enum verdict dispatch_last(struct peer *peer, enum sealbuf_opcode opcode, uint32_t serial, int error)
+{
+    uint8_t message[HEADER_SIZE + SEALBUF_MAX_TEXT];
+    struct request request = {0};
+    struct shipment shipment = {.count = 0};
+
+    refuse(&request, error, "%s", "");
+    size_t length = write_refusal(message, sizeof(message), (uint16_t)opcode, serial, error, request.sentence);
+    peer->broker->counters->refused++;
+    return peer_send(peer, message, length, &shipment);
 }
 
 bool dispatch_may_begin_again(const struct paused *paused)

@@ -21,6 +21,8 @@
 #include "request.h"
 #include "restore.h"
 #include "store.h"
+#include "wait.h"
+#include "watch.h"
 
 /* What is put together until all of it is there. */
 struct restoring {
@@ -227,6 +229,12 @@ static int restore_claim(struct restoring *restoring, const struct handover_clai
     return 0;
 }
 
+static int restore_wait(struct restoring *restoring, const struct handover_wait *record)
+{
+    int r = wait_restore(restoring->peer, record);
+    return r < 0 ? lose_peer(restoring, "a request that waits", r) : 0;
+}
+
 /* Not on trial: it may have been published anew meanwhile, in another way. */
 static int restore_connected(const struct restoring *restoring, const struct handover_connected *record)
 {
@@ -235,6 +243,12 @@ static int restore_connected(const struct restoring *restoring, const struct han
     if (name && !restoring->broker->is_trial)
         name_set_publisher(name, restoring->peer);
     return 0;
+}
+
+static int restore_watch(const struct restoring *restoring, const struct handover_watch *record)
+{
+    int r = watch_restore(restoring->peer, record);
+    return r < 0 ? lose_peer(restoring, "a watch", r) : 0;
 }
 
 /* ---- All of it --------------------------------------------------------------------------------------------------- */
@@ -273,6 +287,10 @@ static int restore_of_peer(struct restoring *restoring, enum handover_kind kind,
         return restore_connected(restoring, &record->connected);
     if (kind == HANDOVER_REPLY)
         return restore_reply(restoring, &record->reply);
+    if (kind == HANDOVER_WAIT)
+        return restore_wait(restoring, &record->wait);
+    if (kind == HANDOVER_WATCH)
+        return restore_watch(restoring, &record->watch);
     return restore_claim(restoring, &record->claim);
 }
 
@@ -298,7 +316,9 @@ static int restore_record(struct restoring *restoring, enum handover_kind kind, 
     case HANDOVER_HELD:
     case HANDOVER_REPLY:
     case HANDOVER_CLAIM:
+    case HANDOVER_WAIT:
     case HANDOVER_CONNECTED:
+    case HANDOVER_WATCH:
         return restore_of_peer(restoring, kind, record);
     case HANDOVER_REMOVAL:
         store_remove_again(&restoring->broker->store, record->held.id);

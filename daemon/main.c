@@ -182,6 +182,8 @@ static int start(struct broker *broker, const struct config *config, struct take
         return -ENOMEM;
     turns_init(broker);
     deadlines_init(&broker->deadlines, broker->loop);
+    changes_init(&broker->changes, broker->loop);
+    watches_init(&broker->watches, broker->loop);
     tokens_init(&broker->tokens, &broker->quota, &broker->deadlines);
     broker->workers = workers_start(broker->loop, SEALERS);
     broker->reaper.workers = workers_start(broker->loop, CLOSERS);

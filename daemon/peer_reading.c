@@ -9,6 +9,8 @@
 #include "packet.h"
 #include "peer.h"
 #include "peer_parts.h"
+#include "wait.h"
+#include "watch.h"
 
 /* A silent connection holds a slot for so long. */
 static const struct timeval handshake_time = {.tv_sec = 10};
@@ -27,7 +29,11 @@ void peer_listen(struct peer *peer)
         peer->timed = false;
         event_remove_timer(&peer->readable);
     }
-    if (peer->listening || peer_is_held_back(peer))
+    if (peer_is_held_back(peer))
+        return;
+    if (wait_next(peer) || watches_are_ready(peer))
+        turn_wait(peer);
+    if (peer->listening)
         return;
     peer->listening = true;
     event_add(&peer->readable, peer->timed ? &handshake_time : NULL);
@@ -119,6 +125,7 @@ enum verdict peer_read(struct peer *peer)
     bool there = true;
     unsigned done = 0;
 
+    peer->is_readable = false; /* where not all is read, the loop will tell again */
     while (there && verdict == GO_ON && done < peer->burst && !peer_is_held_back(peer) && LIST_EMPTY(&peer->claims)) {
         if (done && turn_is_over(peer->broker))
             break;
@@ -144,6 +151,7 @@ static void on_readable(evutil_socket_t fd, short what, void *argument)
         peer_end_in_turn(peer);
         return;
     }
+    peer->is_readable = true;
     if (turn_begin_at_once(peer)) {
         peer_take_turn(peer);
         turn_end(broker, uid);

@@ -10,6 +10,7 @@
 #include "peer.h"
 
 struct aside;
+struct atomic;
 struct paused;
 
 /* Where a LIST goes on. */
@@ -23,6 +24,14 @@ struct place {
     uint8_t shown_length;
     char shown_text[SEALBUF_MAX_NAME];
     size_t names_at; /* where in the reply they begin */
+};
+
+/* Where a search for the first name goes on: of bytes alone. */
+struct search {
+    bool begun;       /* behind this name, else at the first one */
+    bool passed_over; /* there were some that may not be got, at least not now, or not by this peer */
+    uint8_t length;
+    char text[SEALBUF_MAX_NAME];
 };
 
 /* Every record that a request or a reply can have: room for any, and a name for each. */
@@ -75,9 +84,15 @@ struct request {
     struct buffer *borrowed[SEALBUF_MAX_RECORDS]; /* whose the descriptors in it are that it does not own */
     unsigned pinned;                              /* so many of them are, since it was paused */
     struct paused *paused;                        /* where this is kept, if it was paused */
+    unsigned atomic_records;                      /* all of them, where it is to be served as a whole (atomic.h) */
+    bool is_checked;                              /* and has been judged */
+    struct atomic *atomic;                        /* what there is of its reply; owned */
+    bool has_evicted;                             /* names have gone, so that it can be served */
+    bool is_lost;                                 /* what was sent before its reply could not be */
     bool sent;                                    /* there is but closing left to do */
     bool done;                                    /* not even that */
     struct place place;                           /* of a LIST */
+    struct search search;                         /* of the first name, for the record in hand */
     struct claim *claim;                          /* that the record in hand has made */
     struct token *redeemed;                       /* that it has used, if it fits into the reply */
     uint8_t token[SEALBUF_TOKEN_SIZE];            /* that it has made */
@@ -99,6 +114,8 @@ void log_refusal(struct request *request, const char *message_id, const char *li
 #define REQUEST_ASIDE 2
 /* It has no reply for now: somebody else will answer it (wait.h, watch.h). */
 #define REQUEST_DETACHED 3
+/* What a handler of a record returns that needs another turn: to be called again, as if for the first time. */
+#define REQUEST_AGAIN 4
 
 /* The buffer's own descriptor, into the shipment. */
 void request_ship(struct request *request, struct buffer *buffer);
@@ -111,7 +128,8 @@ const union request_record *next_record(struct request *request, union request_r
 
 /*
  * Has `look` see each record, from the one in hand on, until the turn is over. 1 then: to be called again. Else the
- * first record is in hand again, and what it returns is 0 at the end, or the negative errno of a look, which ends it.
+ * first record is in hand again, and what it returns is 0 at the end, or the negative errno of a look, which ends it. A
+ * look that returns REQUEST_AGAIN has seen nothing yet.
  */
 int request_look_through(struct request *request, int (*look)(struct request *, const union request_record *));
 

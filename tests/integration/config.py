@@ -421,6 +421,8 @@ def expected_limits(defaults, table):
         'what RLIMIT_NOFILE leaves': lambda of: descriptors - of('connections') - of('queued-descriptors'),
         '3/4 of RLIMIT_NOFILE': lambda _: table // 4 * 3,
         '4096': lambda _: 4096,
+        '65536': lambda _: 65536,
+        '16384': lambda _: 16384,
         'what the unit allows ($FDSTORE) less 16, else 4000': lambda _: 4000,
         '4 times buffers': lambda of: 4 * of('buffers'),
         'half of bytes': lambda of: of('bytes') // 2,
@@ -473,7 +475,7 @@ def limits_of_running(*_):
         with client.call(wire.ACCOUNTS, [{'flags': wire.ACCOUNTS_ALL}]) as message:
             everybody = message.records[-1]
         counted = [key for key in limits if 'uid-' + key in limits]
-        equal(len(counted), 11, 'limits that there are for all and for each uid')
+        equal(len(counted), 13, 'limits that there are for all and for each uid')
         for key in counted:
             limit = limits[key] if key != 'stored' else 0  # without a store
             equal(everybody[key.replace('-', '_') + '_limit'], limit, key)
