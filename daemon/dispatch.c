@@ -245,7 +245,6 @@ static int validate(struct request *request, union request_record *only, const c
         request->atomic_records += r == 0 && atomic_is_asked(request->operation, only);
         if (r == 0 && request->header.opcode == SEALBUF_OP_GET)
             r = judge_get(request, &only->get, field);
-        request->atomic_records += r == 0 && atomic_is_asked(request->operation, only);
     }
     if (r == 0 && request->records.left > 0) {
         *field = NULL;
