@@ -4,10 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "broker.h"
-#include "dispatch.h"
 #include "handover.h"
 #include "peer_parts.h"
 #include "telling.h"
@@ -182,16 +180,11 @@ struct watch *watch_find(struct peer *peer, uint32_t serial)
 
 bool watch_cancel(struct peer *peer, uint32_t serial)
 {
-    uint8_t message[SEALBUF_MAX_TEXT + 256];
-    struct shipment shipment = {.count = 0};
     struct watch *watch = watch_find(peer, serial);
 
     if (!watch)
         return false;
     end(watch);
-    size_t length = dispatch_refusal(message, sizeof(message), SEALBUF_OP_WATCH, serial, SEALBUF_ERR_CANCELLED, NULL);
-    if (peer_send(peer, message, length, &shipment) == END)
-        shutdown(peer->socket, SHUT_RDWR); /* it would not learn of it */
     return true;
 }
 

@@ -52,7 +52,7 @@ struct watch {
 int watch_begin(struct peer *peer, uint32_t serial, const struct watch_request *in, struct limit_met *met);
 /* The peer's watch with this serial, or NULL. */
 struct watch *watch_find(struct peer *peer, uint32_t serial);
-/* Ends it; its last message says that it was cancelled. False: there is none. */
+/* Ends it; what its last message is to say, the caller says. False: there is none. */
 bool watch_cancel(struct peer *peer, uint32_t serial);
 static inline bool watches_are_ready(const struct peer *peer)
 {

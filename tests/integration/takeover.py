@@ -18,7 +18,7 @@ import tempfile
 import time
 
 import sealbuf_wire as wire
-from ledger import bytes_of, close_all, ledger_of, resigned, slots_of, with_record
+from ledger import VERSION, bytes_of, close_all, ledger_of, resigned, slots_of, with_record
 from lives import Lives
 from manager import Manager
 from sealbuf_wire import IMMUTABLE
@@ -101,7 +101,7 @@ def other_ledgers(*_):
         entries = manager.duplicates()
         content = bytes_of(ledger_of(entries))
         close_all(entries)
-        changes = [(lambda content: resigned(content, 2), 'the ledger cannot be opened: it is of a newer version')]
+        changes = [(lambda content: resigned(content, VERSION + 1), 'the ledger cannot be opened: it is of a newer version')]
         for place, _ in slots_of(content):
             changes.append((extended(place), 'records that only a newer version'))
             changes.append((of_kind(place, 9), 'records that only a newer version'))
