@@ -751,8 +751,8 @@ test_list() {
         "$ctl" put "$name" "$work/4097"
     done
     expect 0 "list PREFIX" "$ctl" list l/
-    says out '^ *SIZE +SEALS +MODE +SURVIVES +OWNER +PUBLISHED +NAME$' "... has a head"
-    says out "^ *4.0 KiB +shrink\|grow\|write(\|exec)? +0600 +no +$(id -un) +20..-..-..T..:..:..\+00:00 +l/a\$" "... has what is there"
+    says out '^ *SIZE +SEALS +MODE +SURVIVES +LEASE +GEN +OWNER +PUBLISHED +NAME$' "... has a head"
+    says out "^ *4.0 KiB +shrink\|grow\|write(\|exec)? +0600 +no +- +1 +$(id -un) +20..-..-..T..:..:..\+00:00 +l/a\$" "... has what is there"
     check "... in bytewise order, nothing else" test "$(sed 1d "$work/out" | awk '{print $NF}' | tr '\n' ' ')" = "l/a l/a/c l/b "
     expect 0 "list without a prefix" "$ctl" list
     says out ' m$' "... has all"
