@@ -587,10 +587,11 @@ SEALBUF_API int sealbuf_reexec(sealbuf_client *client);
  * Each sealbuf_start_... queues a request and returns its serial number (above 0) without waiting, or a negative error;
  * then nothing was queued. fn is called once, by sealbuf_dispatch or by a synchronous call, in the order of the
  * requests: also when the connection ends (status SEALBUF_ERR_DISCONNECTED), never after sealbuf_cancel or
- * sealbuf_disconnect. Out of that order are GETs with SEALBUF_GET_WAIT: each is answered when there is something. It may start requests, but neither wait for one nor disconnect. fn may be NULL.
- * Poll sealbuf_fd for sealbuf_events (poll(2) bits), and call sealbuf_dispatch when they are there. Both can change
- * with every call. The descriptor is the same for the life of the client, over all its connections: the first call of
- * sealbuf_fd makes an epoll descriptor, or fails with -EMFILE or -ENOMEM.
+ * sealbuf_disconnect. Out of that order are GETs with SEALBUF_GET_WAIT: each is answered when there is something. It
+ * may start requests, but neither wait for one nor disconnect. fn may be NULL. Poll sealbuf_fd for sealbuf_events
+ * (poll(2) bits), and call sealbuf_dispatch when they are there. Both can change with every call. The descriptor is the
+ * same for the life of the client, over all its connections: the first call of sealbuf_fd makes an epoll descriptor, or
+ * fails with -EMFILE or -ENOMEM.
  */
 typedef void sealbuf_reply_fn(sealbuf_client *client, sealbuf_reply *reply, void *userdata);
 
