@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "clock.h"
 #include "entry.h"
+#include "evictable.h"
 #include "ledger.h"
 #include "seals.h"
 #include "store.h"
@@ -174,11 +175,21 @@ void buffer_unpin(struct buffers *buffers, struct buffer *buffer)
     bury(buffers, buffer);
 }
 
+void buffer_hold(struct buffers *buffers, struct buffer *buffer, struct held_buffers *holder)
+{
+    if (buffer->is_held)
+        return;
+    LIST_INSERT_HEAD(holder, buffer, held);
+    buffer->is_held = true;
+    evictable_recount(buffers->quota, buffer);
+}
+
 void buffer_unhold(struct buffers *buffers, struct buffer *buffer)
 {
     if (buffer->is_held) {
         LIST_REMOVE(buffer, held);
         buffer->is_held = false;
+        evictable_recount(buffers->quota, buffer);
     }
     buffer_drop_if_unheld(buffers, buffer);
 }
@@ -205,6 +216,7 @@ static int recharge(struct buffers *buffers, struct buffer *buffer, uint64_t siz
             return r;
     }
     buffer->charged = size;
+    evictable_recount(buffers->quota, buffer);
     return 0;
 }
 

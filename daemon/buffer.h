@@ -52,8 +52,14 @@ struct buffer {
     uint8_t security_length;
     bool is_final; /* what was charged is the size, and no seal lets it change */
     bool is_held;
-    bool is_stored; /* the service manager keeps it, and it is charged for that */
-    uint32_t slot;  /* in the ledger, from when it gets a name that is to survive; 0: none */
+    bool is_stored;    /* the service manager keeps it, and it is charged for that */
+    uint32_t slot;     /* in the ledger, from when it gets a name that is to survive; 0: none */
+    struct evictable { /* what is counted of it in its owner's account: see evictable.h */
+        uint64_t bytes;
+        uint32_t metadata;
+        uint16_t names; /* of its owner's, that may go */
+        bool is_counted, is_stored;
+    } evictable;
     bool is_gone;   /* but for its descriptor, which waits for the pins */
     char *metadata; /* that replaces the one in `strings`; NULL: none does */
     char strings[]; /* label, then the creator's security label, then metadata */
@@ -103,6 +109,8 @@ struct buffer *buffer_find(struct buffers *buffers, uint64_t id);
 struct buffer *buffers_first(struct buffers *buffers);
 struct buffer *buffers_next(struct buffer *buffer);
 
+/* A connection holds it, too, unless one does. */
+void buffer_hold(struct buffers *buffers, struct buffer *buffer, struct held_buffers *holder);
 /* The connection lets go of it: it is gone, unless names hold it. */
 void buffer_unhold(struct buffers *buffers, struct buffer *buffer);
 

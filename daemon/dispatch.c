@@ -8,6 +8,7 @@
 
 #include "accounts.h"
 #include "aside.h"
+#include "atomic.h"
 #include "claim.h"
 #include "cleanup.h"
 #include "errors.h"
@@ -147,19 +148,49 @@ static void set_status(const struct request *request, union reply_record *out, i
     }
 }
 
-/* Serves the record in hand and writes its reply, leaving room for those of the records to come. False: not yet. */
-static bool serve_record(struct request *request, const union request_record *in)
+/* The request goes on in its peer's next turn. Where there is no memory to keep it, it does now. */
+static bool pause_request(struct request *request)
+{
+    if (!request->sent)
+        request_pin(request);
+    if (request->paused)
+        return true;
+    request->paused = paused_save(request);
+    if (!request->paused)
+        return false;
+    request->paused->request.paused = request->paused;
+    request->peer->paused = request->paused;
+    request->shipment.count = request->pinned = 0; /* it has moved */
+    request->sealed = request->to_seal = NULL;
+    request->stored = request->to_store = NULL;
+    request->atomic = NULL;
+    return true;
+}
+
+/*
+ * Serves the record in hand and writes its reply, leaving room for those of the records to come. False: it takes longer
+ * than this turn, and is to be served again.
+ */
+static bool serve_record(struct request *request)
 {
     const struct operation *operation = request->operation;
+    const struct reader before = request->records;
     unsigned shipped = request->shipment.count, left = request->header.count - request->index - 1u;
+    union request_record room;
     union reply_record out;
 
     memset(&out, 0, sizeof(out));
     request->claim = NULL;
     request->redeemed = NULL;
-    int status = handlers[operation->opcode].record(request, in, &out);
-    if (status == REQUEST_AGAIN)
-        return false;
+    int status = handlers[operation->opcode].record(request, next_record(request, &room), &out);
+    if (status == REQUEST_AGAIN) {
+        const struct reader behind = request->records;
+        request->records = before;
+        if (pause_request(request))
+            return false;
+        request->records = behind;
+        status = refuse(request, SEALBUF_ERR_MEMORY, "%s", "");
+    }
     set_status(request, &out, status);
     request->reply.room = SEALBUF_MAX_MESSAGE - left * RECORD_AT_LEAST;
     if (record_encode(operation->reply, &request->reply, &out)) {
@@ -211,8 +242,10 @@ static int validate(struct request *request, union request_record *only, const c
     for (unsigned i = 0; i < request->header.count && r == 0; i++) {
         request->index = i;
         r = record_decode(request->operation->request, REFUSE_UNKNOWN, &request->records, only, field);
+        request->atomic_records += r == 0 && atomic_is_asked(request->operation, only);
         if (r == 0 && request->header.opcode == SEALBUF_OP_GET)
             r = judge_get(request, &only->get, field);
+        request->atomic_records += r == 0 && atomic_is_asked(request->operation, only);
     }
     if (r == 0 && request->records.left > 0) {
         *field = NULL;
@@ -236,36 +269,12 @@ static enum verdict send_reply(struct request *request)
     return peer_send(request->peer, request->reply.buffer, request->reply.used, &request->shipment);
 }
 
-/* The request goes on in its peer's next turn. Where there is no memory to keep it, it does now. */
-static bool pause_request(struct request *request)
-{
-    if (!request->sent)
-        request_pin(request);
-    if (request->paused)
-        return true;
-    request->paused = paused_save(request);
-    if (!request->paused)
-        return false;
-    request->paused->request.paused = request->paused;
-    request->peer->paused = request->paused;
-    request->shipment.count = request->pinned = 0; /* it has moved */
-    request->sealed = request->to_seal = NULL;
-    request->stored = request->to_store = NULL;
-    return true;
-}
-
 /* False: the turn is over before the last record. */
 static bool serve_records(struct request *request)
 {
-    union request_record room;
-
     while (request->index < request->header.count) {
-        const struct reader before = request->records;
-        while (!serve_record(request, next_record(request, &room))) {
-            request->records = before;
-            if (pause_request(request))
-                return false;
-        }
+        if (!serve_record(request))
+            return false;
         request->index++;
         if (request->index < request->header.count && turn_is_over(request->broker) && pause_request(request))
             return false;
@@ -281,6 +290,12 @@ static int make_reply(struct request *request)
     union request_record room;
     int r = 0;
 
+    if (request->atomic_records) {
+        do
+            r = atomic_serve(request);
+        while (r == PAUSED && !pause_request(request));
+        return r;
+    }
     if (handler->record)
         return serve_records(request) ? 0 : PAUSED;
     if (handler->list) {
@@ -357,11 +372,32 @@ static bool prepare(struct request *request,
     }
 }
 
+/* The request as a whole will be refused, or it is not done with this. */
+static bool check_atomic(struct request *request, enum verdict *verdict)
+{
+    int r;
+
+    do
+        r = atomic_check(request);
+    while (r == PAUSED && !pause_request(request));
+    if (r == 0)
+        return true;
+    if (r != PAUSED) {
+        flight_unreserve(request->peer);
+        request->done = true;
+        *verdict = refuse_all(request, r);
+        peer_release_request(request->peer);
+    }
+    return false;
+}
+
 /* All is known to be well-formed. */
 static enum verdict serve(struct request *request)
 {
     enum verdict verdict = GO_ON;
 
+    if (request->atomic_records && !request->sealed && !request->looked_through && !check_atomic(request, &verdict))
+        return verdict;
     if (needs_sealing(request) && !prepare(request, sealing_start, &verdict))
         return verdict;
     if (needs_storing(request) && !prepare(request, storing_start, &verdict))
@@ -377,6 +413,7 @@ static enum verdict serve(struct request *request)
         request->sent = true;
         verdict = r ? refuse_all(request, r) : send_reply(request);
         request_unpin(request);
+        atomic_free(request);
         peer_release_request(request->peer);
     }
     if (verdict == GO_ON && !close_shipment(request))
@@ -435,6 +472,9 @@ static void request_init(struct request *request, struct peer *peer, const uint8
     request->aside = NULL;
     request->paused = NULL;
     request->pinned = 0;
+    request->atomic = NULL;
+    request->atomic_records = 0;
+    request->is_checked = request->has_evicted = false;
     request->sent = request->done = false;
     request->claim = NULL;
     request->place.begun = request->place.shown = false;
@@ -528,6 +568,10 @@ static enum verdict serve_message(struct request *request)
     int r = validate(request, &only, &field);
     if (r)
         return refuse_field(request, r, field);
+    if (request->atomic_records && request->atomic_records < request->header.count)
+        return refuse_all(request, refuse_with_remedy(request, SEALBUF_ERR_FLAGS,
+                                                      "some records of the request say ATOMIC, and others do not; say "
+                                                      "it in all, or in none"));
     if (request->peer->who.is_unknown && !handler_of(request)->is_for_unknown)
         return refuse_all(request,
                           refuse_with_remedy(request, SEALBUF_ERR_DENIED,
@@ -580,12 +624,25 @@ enum verdict dispatch_without_descriptors(struct peer *peer, const uint8_t *mess
     return refuse_all(&request, SEALBUF_ERR_TABLE_FULL);
 }
 
+/* What the first record says, all do. */
+static bool is_atomic(const struct request *request)
+{
+    struct reader records = request->records;
+    union request_record room;
+    const char *field;
+
+    return request->header.count > 0 &&
+           record_decode(request->operation->request, REFUSE_UNKNOWN, &records, &room, &field) == 0 &&
+           atomic_is_asked(request->operation, &room);
+}
+
 /* A message that was found good before. */
 static void read_again(struct request *request, struct peer *peer, const uint8_t *message, size_t length)
 {
     request_init(request, peer, message, length);
     header_decode(message, length, &request->header);
     request->operation = operation_find(request->header.opcode);
+    request->atomic_records = is_atomic(request) ? request->header.count : 0;
 }
 
 enum verdict dispatch_sealed(struct peer *peer, struct seal_job *job)

@@ -159,10 +159,11 @@ static void save_peer(struct handover *handover, struct peer *peer)
         save_reply(handover, parcel);
     LIST_FOREACH(claim, &peer->claims, of_peer)
         save_claim(handover, claim);
-    if (!peer->ending)
-        save_waits(handover, peer);
     LIST_FOREACH(name, &peer->names, of_peer)
         handover_add(handover, HANDOVER_CONNECTED, &(struct handover_connected){name->owner, name_text(name)});
+    if (peer->ending)
+        return;
+    save_waits(handover, peer);
     watches_hand_over(peer, handover);
 }
 

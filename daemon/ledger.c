@@ -22,6 +22,8 @@ LEDGER_SCHEMAS(SCHEMA_TABLE)
 #define LEAST_RESERVED ((size_t)1 << 24)
 /* What is found and bigger than this is no ledger. */
 #define MOST_FOUND (MOST_RESERVED - BLOCK_SIZE)
+/* Beyond all batches that there can have been, where nobody knows which was the last one. */
+#define FAR ((uint64_t)1 << 40)
 
 TAILQ_HEAD(block_list, block);
 
@@ -35,6 +37,7 @@ struct ledger {
     struct block_list empty; /* of no shape, whatever they were before */
     uint64_t last_id;
     uint64_t last_sequence;
+    uint64_t committed; /* the last batch */
     size_t damaged;
     bool ids_known;
     bool detached;
@@ -174,6 +177,24 @@ void ledger_clear(struct ledger *ledger, uint32_t *slot)
     block_free(block, *slot);
     list_block(ledger, block);
     *slot = 0;
+}
+
+uint64_t ledger_next_batch(const struct ledger *ledger)
+{
+    return ledger->committed + 1;
+}
+
+void ledger_commit(struct ledger *ledger, uint64_t batch)
+{
+    if (ledger->detached)
+        return;
+    ledger->committed = batch;
+    head_commit(head_of(ledger), batch);
+}
+
+bool ledger_is_committed(const struct ledger *ledger, uint64_t batch)
+{
+    return batch <= ledger->committed;
 }
 
 void ledger_suspend(struct ledger *ledger, uint32_t slot)
@@ -328,6 +349,8 @@ static int scan(struct ledger *ledger, uint64_t size, const char **cause)
         list_block(ledger, block);
     }
     ledger->ids_known = head_last_id(head_of(ledger), &ledger->last_id);
+    if (!head_committed(head_of(ledger), &ledger->committed))
+        ledger->committed = FAR; /* of all that were ever begun, hardly one was not committed */
     return 0;
 }
 

@@ -79,6 +79,16 @@ int ledger_put(struct ledger *ledger, enum ledger_kind kind, const void *record,
 void ledger_clear(struct ledger *ledger, uint32_t *slot);
 
 /*
+ * A batch: records that are all found if the broker ends, or none of them. Each is put into a slot of its own with this
+ * number as its `batch`; once it is committed they count, and what they replace is to be cleared. There is one batch at
+ * a time; one that is not committed is given up by clearing its records.
+ */
+uint64_t ledger_next_batch(const struct ledger *ledger);
+void ledger_commit(struct ledger *ledger, uint64_t batch);
+/* Whether a record that was found counts. */
+bool ledger_is_committed(const struct ledger *ledger, uint64_t batch);
+
+/*
  * A record that must not be found if the broker ends now, but that may still have to stay: until it is resumed or
  * cleared. Needs no memory. Of slot 0 nothing is suspended.
  */

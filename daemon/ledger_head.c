@@ -84,3 +84,40 @@ void head_set_last_id(struct ledger_head *head, uint64_t id)
     for (unsigned i = 0; i < COPIES; i++)
         head->last_id[i] = (struct guarded){id, ~id};
 }
+
+/* 48 bits, and 16 that tell whether they are whole. No batch, as in the ledgers of the first brokers, is 0. */
+#define BATCH_BITS 48
+#define BATCH_MASK (((uint64_t)1 << BATCH_BITS) - 1)
+
+static uint64_t with_checksum(uint64_t batch)
+{
+    static const uint64_t none = 0;
+    uLong sum = crc32_z(0, (const Bytef *)&batch, sizeof(batch)) ^ crc32_z(0, (const Bytef *)&none, sizeof(none));
+
+    return batch | (uint64_t)sum << BATCH_BITS;
+}
+
+bool head_committed(const struct ledger_head *head, uint64_t *batch)
+{
+    bool known = false;
+
+    *batch = 0;
+    for (unsigned i = 0; i < sizeof(head->committed) / sizeof(head->committed[0]); i++) {
+        uint64_t copy = __atomic_load_n(&head->committed[i], __ATOMIC_ACQUIRE), number = copy & BATCH_MASK;
+        if (copy != with_checksum(number))
+            continue;
+        known = true;
+        if (number > *batch)
+            *batch = number;
+    }
+    return known;
+}
+
+void head_commit(struct ledger_head *head, uint64_t batch)
+{
+    for (unsigned i = 0; i < sizeof(head->committed) / sizeof(head->committed[0]); i++) {
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        __atomic_store_n(&head->committed[i], with_checksum(batch), __ATOMIC_RELEASE);
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    }
+}

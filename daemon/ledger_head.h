@@ -39,6 +39,8 @@ struct ledger_head {
     struct guarded last_id[3];
     uint8_t room_of_ids[1024 - 3 * sizeof(struct guarded)];
     struct counters counters;
+    uint8_t room_of_counters[512 - sizeof(struct counters)];
+    uint64_t committed[3]; /* the number of the last batch, with a checksum in itself; the first one counts */
 };
 _Static_assert(sizeof(struct ledger_head) <= HEAD_SIZE, "the head is one page");
 
@@ -51,5 +53,10 @@ bool head_check(struct ledger_head *head, const char **cause);
 /* The greatest id of those copies that are whole. False where none is. */
 bool head_last_id(const struct ledger_head *head, uint64_t *id);
 void head_set_last_id(struct ledger_head *head, uint64_t id);
+
+/* The last batch that was committed; 0: none was yet. False where all copies are damaged. */
+bool head_committed(const struct ledger_head *head, uint64_t *batch);
+/* One aligned store, after all that was stored before: the batch is there then, or it is not. */
+void head_commit(struct ledger_head *head, uint64_t batch);
 
 #endif

@@ -36,6 +36,9 @@
 /*
  * Of several with the same owner and text, that with the highest generation is the name, and the others are those
  * before it that are kept: `keep` of them at most.
+ *
+ * A record of a batch counts once that is committed (ledger.h); 0: it is of none. `removed`: all records of the name
+ * that were written before do not count any more.
  */
 #define LEDGER_NAME_FIELDS(F, S)                                                                                       \
     F(S, U64, buffer, ANY64, SEALBUF_ERR_MALFORMED)                                                                    \
@@ -48,7 +51,9 @@
     F(S, NAME, text, SEALBUF_MAX_NAME, SEALBUF_ERR_MALFORMED)                                                          \
     F(S, U32, keep, SEALBUF_MAX_KEEP, SEALBUF_ERR_MALFORMED)                                                           \
     F(S, U32, evictable, 1, SEALBUF_ERR_MALFORMED)                                                                     \
-    F(S, U64, deadline_ns, ANY64, SEALBUF_ERR_MALFORMED)
+    F(S, U64, deadline_ns, ANY64, SEALBUF_ERR_MALFORMED)                                                               \
+    F(S, U64, batch, ANY64, SEALBUF_ERR_MALFORMED)                                                                     \
+    F(S, U32, removed, 1, SEALBUF_ERR_MALFORMED)
 
 #define LEDGER_TOKEN_FIELDS(F, S)                                                                                      \
     F(S, U64, buffer, ANY64, SEALBUF_ERR_MALFORMED)                                                                    \

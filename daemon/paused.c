@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "atomic.h"
 #include "cleanup.h"
 #include "sealing.h"
 #include "storing.h"
@@ -50,6 +51,7 @@ void paused_drop(struct paused *paused)
     struct request *request = &paused->request;
 
     request_unpin(request);
+    atomic_free(request);
     shipment_cut(&request->shipment, 0);
     if (request->descriptors)
         reaper_close_received(&request->broker->reaper, request->peer->who.uid, request->descriptors);

@@ -29,8 +29,10 @@ struct account {
     uint64_t told_ns;             /* and when */
     TAILQ_ENTRY(account) storing; /* among those with buffers that are to be kept: see store.h */
     TAILQ_HEAD(keeps_of, keep) keeps;
-    uint64_t busy_ns;    /* of the loop's time, fading */
-    uint64_t busy_at_ns; /* when that was true */
+    uint64_t busy_ns;                         /* of the loop's time, fading */
+    uint64_t busy_at_ns;                      /* when that was true */
+    TAILQ_HEAD(names_by_use, name) evictable; /* the least recently used first: see evict.h */
+    uint64_t can_go[COUNTED_RESOURCES];       /* what would be released if all of them went */
 };
 RB_HEAD(account_tree, account);
 

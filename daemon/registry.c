@@ -8,6 +8,7 @@
 #include "broker.h"
 #include "claim.h"
 #include "clock.h"
+#include "evictable.h"
 #include "ledger.h"
 #include "peer.h"
 
@@ -106,12 +107,14 @@ static void attach(struct name *name, struct buffer *buffer, const struct ledger
     LIST_INSERT_HEAD(&buffer->names, name, of_buffer);
     buffer->name_count++;
     buffer->flags |= SEALBUF_INFO_PUBLISHED;
+    evictable_recount(name->registry->quota, buffer);
 }
 
 static void detach(struct name *name)
 {
     LIST_REMOVE(name, of_buffer);
     name->buffer->name_count--;
+    evictable_recount(name->registry->quota, name->buffer);
     claim_forget_name(name->buffer, name);
 }
 
@@ -193,6 +196,7 @@ static void drop_past(struct name *past)
     struct registry *registry = past->registry;
     struct buffer *buffer = past->buffer;
 
+    evictable_forget(registry->quota, past);
     ledger_clear(registry->buffers->ledger, &past->slot);
     TAILQ_REMOVE(&past->current->past, past, of_current);
     past->current->past_count--;
@@ -335,6 +339,7 @@ static void binding_to_ledger(const struct prepared_binding *prepared, struct le
         .keep = binding->keep,
         .evictable = binding->is_evictable,
         .deadline_ns = binding->deadline_ns,
+        .batch = binding->batch,
     };
 }
 
@@ -442,6 +447,7 @@ struct name *registry_commit(struct registry *registry, struct prepared_binding 
     struct visibility visibility = {.group = name->group, .mode = name->mode};
     struct ledger_name after;
 
+    evictable_leave(registry->quota, name);
     if (prepared->past)
         keep_former(name, prepared->past);
     else if (before)
@@ -462,6 +468,7 @@ struct name *registry_commit(struct registry *registry, struct prepared_binding 
     if (before)
         buffer_drop_if_unheld(registry->buffers, before);
     trim(name, name->keep);
+    evictable_enter(registry->quota, name);
     return name;
 }
 
@@ -559,6 +566,7 @@ void registry_unbind(struct registry *registry, struct name *name, enum sealbuf_
         return;
     }
     changes_note(registry->changes, why, name, NULL);
+    evictable_leave(registry->quota, name);
     drop_all_past(registry, name);
     ledger_clear(registry->buffers->ledger, &name->slot);
     deadline_clear(registry->deadlines, &name->lease);

@@ -40,7 +40,8 @@ struct name {
     uint16_t mode;
     bool take;         /* whoever gets it by this name takes it out of the broker */
     bool is_past;      /* a former generation; what follows up to `length` is of the current one, but for `current` */
-    bool is_evictable; /* it is among those of its account */
+    bool is_evictable; /* it may go where a limit is met */
+    bool is_counted;   /* with those of its account that may: see evictable.h; of each generation */
     uint8_t keep;      /* so many former generations are kept */
     uint16_t past_count;
     struct past_names past;       /* the newest first */
@@ -75,6 +76,7 @@ struct binding {
     uint8_t keep;
     uint64_t deadline_ns;
     struct peer *publisher; /* with whose connection it is to go, or NULL */
+    uint64_t batch;         /* of the ledger; 0: it is bound alone */
     struct span name;
     struct span metadata; /* in place of the buffer's, unless it is empty; it must not have been published */
     struct buffer *buffer;

@@ -91,7 +91,12 @@ static int look_on(struct request *request, int (*look)(struct request *, const 
     union request_record room;
 
     while (request->index < count) {
+        struct reader before = request->records;
         int r = look(request, next_record(request, &room));
+        if (r > 0) {
+            request->records = before;
+            return r;
+        }
         request->index++;
         if (r < 0)
             return r;
@@ -106,7 +111,7 @@ int request_look_through(struct request *request, int (*look)(struct request *, 
     int r = look_on(request, look);
 
     if (r > 0)
-        return r;
+        return 1;
     request->index = 0;
     request->records = (struct reader){request->message + HEADER_SIZE, request->length - HEADER_SIZE};
     return r;

@@ -10,6 +10,7 @@
 #include "peer.h"
 
 struct aside;
+struct atomic;
 struct paused;
 
 /* Where a LIST goes on. */
@@ -83,6 +84,10 @@ struct request {
     struct buffer *borrowed[SEALBUF_MAX_RECORDS]; /* whose the descriptors in it are that it does not own */
     unsigned pinned;                              /* so many of them are, since it was paused */
     struct paused *paused;                        /* where this is kept, if it was paused */
+    unsigned atomic_records;                      /* all of them, where it is to be served as a whole (atomic.h) */
+    bool is_checked;                              /* and has been judged */
+    struct atomic *atomic;                        /* what there is of its reply; owned */
+    bool has_evicted;                             /* names have gone, so that it can be served */
     bool is_lost;                                 /* what was sent before its reply could not be */
     bool sent;                                    /* there is but closing left to do */
     bool done;                                    /* not even that */
@@ -109,8 +114,7 @@ void log_refusal(struct request *request, const char *message_id, const char *li
 #define REQUEST_ASIDE 2
 /* It has no reply for now: somebody else will answer it (wait.h, watch.h). */
 #define REQUEST_DETACHED 3
-
-/* What a handler of a record returns that is to be called again, since the turn is over. */
+/* What a handler of a record returns that needs another turn: to be called again, as if for the first time. */
 #define REQUEST_AGAIN 4
 
 /* The buffer's own descriptor, into the shipment. */
@@ -124,7 +128,8 @@ const union request_record *next_record(struct request *request, union request_r
 
 /*
  * Has `look` see each record, from the one in hand on, until the turn is over. 1 then: to be called again. Else the
- * first record is in hand again, and what it returns is 0 at the end, or the negative errno of a look, which ends it.
+ * first record is in hand again, and what it returns is 0 at the end, or the negative errno of a look, which ends it. A
+ * look that returns REQUEST_AGAIN has seen nothing yet.
  */
 int request_look_through(struct request *request, int (*look)(struct request *, const union request_record *));
 

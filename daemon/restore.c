@@ -11,6 +11,7 @@
 #include "broker.h"
 #include "cleanup.h"
 #include "clock.h"
+#include "evictable.h"
 #include "log.h"
 #include "message_id.h"
 #include "notify.h"
@@ -310,6 +311,16 @@ static void restore_buffer_at(struct restoring *restoring, uint32_t slot)
     ledger_clear(broker->ledger, &slot);
 }
 
+/* All or nothing: what the broker did not come to commit was never there; and what it removed must not come back. */
+static void drop_of_batch(struct broker *broker, const struct ledger_name *record, uint32_t *slot)
+{
+    struct name *name = registry_find(&broker->registry, record->owner, record->text);
+
+    if (name && ledger_is_committed(broker->ledger, record->batch))
+        registry_unbind(&broker->registry, name, SEALBUF_CHANGE_REMOVED);
+    ledger_clear(broker->ledger, slot);
+}
+
 static void restore_name_at(struct restoring *restoring, uint32_t slot)
 {
     struct broker *broker = restoring->broker;
@@ -318,6 +329,10 @@ static void restore_name_at(struct restoring *restoring, uint32_t slot)
 
     if (!read_record(restoring, LEDGER_NAME_RECORD, slot, &record, "a name"))
         return;
+    if (!ledger_is_committed(broker->ledger, record.batch) || record.removed) {
+        drop_of_batch(broker, &record, &slot);
+        return;
+    }
     snprintf(text, sizeof(text), "%.*s", (int)record.text.length, record.text.data);
     const char *why = restore_name(broker, &record, slot);
     if (!why)
@@ -526,6 +541,13 @@ static void report(const struct restoring *restoring)
                   plural(names), tokens, plural(tokens));
 }
 
+void restore_let_go(struct broker *broker, struct held_buffers *holder)
+{
+    let_go(&(struct restoring){.broker = broker, .held = holder});
+    if (evictable_enter_all(&broker->registry))
+        log_line(LOG_WARNING, "no memory: names of an earlier broker that may be evicted will not be");
+}
+
 static int restore_records(struct restoring *restoring)
 {
     int r = restore_all(restoring, LEDGER_UNKNOWN, drop_unknown_at);
@@ -545,7 +567,7 @@ static int restore_records(struct restoring *restoring)
         return restoring->error;
     }
     if (!restoring->broker->takes_over)
-        let_go(restoring);
+        restore_let_go(restoring->broker, restoring->held);
     close_rest(restoring);
     skip_ids(restoring);
     report(restoring);
@@ -568,9 +590,4 @@ int restore(struct broker *broker, struct inherited *inherited, size_t count, st
         r = restore_records(&restoring);
     free(restoring.kept);
     return r;
-}
-
-void restore_let_go(struct broker *broker, struct held_buffers *holder)
-{
-    let_go(&(struct restoring){.broker = broker, .held = holder});
 }

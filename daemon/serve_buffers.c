@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "cleanup.h"
+#include "evict.h"
 #include "sealing.h"
 #include "seals.h"
 #include "serve.h"
@@ -15,10 +16,13 @@
 static int check_descriptor_budget(struct request *request)
 {
     struct broker *broker = request->broker;
+    uint64_t used = broker->quota.held[RESOURCE_BUFFERS] + broker->quota.held[RESOURCE_FOREIGN];
+    uint64_t limit = broker->config->limits.all[RESOURCE_BUFFERS];
 
-    if (broker->quota.held[RESOURCE_BUFFERS] + broker->reaper.pending + broker->quota.held[RESOURCE_FOREIGN] <
-        broker->config->limits.all[RESOURCE_BUFFERS])
+    if (used + broker->reaper.pending < limit)
         return 0;
+    if (used < limit && request->has_evicted) /* for this one, and the workers are still about to close them */
+        return REQUEST_AGAIN;
     struct limit_met met = {.kind = LIMIT_OF_ALL,
                             .key = limits_key(RESOURCE_BUFFERS),
                             .amount = 1,
@@ -125,16 +129,26 @@ static void set_creator(struct buffer_spec *spec, struct credentials *who)
     spec->creator_security = SPAN(credentials_security(who));
 }
 
+/* Before the memfd is made: it may take several turns. */
+static int make_room(struct request *request, uint64_t size, struct span label, struct span metadata)
+{
+    struct credentials *who = &request->peer->who;
+    const struct need needs[] = {
+        {RESOURCE_BUFFERS, 1},
+        {RESOURCE_BYTES, size},
+        {RESOURCE_METADATA, (uint64_t)label.length + metadata.length + strlen(credentials_security(who))},
+    };
+
+    int r = evict_for(request, who->uid, needs, sizeof(needs) / sizeof(needs[0]));
+    return r ? r : check_descriptor_budget(request);
+}
+
 /* The descriptor becomes a buffer of the peer's, and the reply says so. Takes *fd on success. */
 static int enter(struct request *request, const struct buffer_spec *spec, int *fd, struct buffer **buffer,
                  union reply_record *out)
 {
     struct limit_met met;
-    int r = check_descriptor_budget(request);
-
-    if (r)
-        return r;
-    r = buffer_enter(&request->broker->buffers, spec, fd, &request->peer->held, buffer, &met);
+    int r = buffer_enter(&request->broker->buffers, spec, fd, &request->peer->held, buffer, &met);
     if (r)
         return refuse_limit(request, r, &met);
     out->buffer.seals = spec->seals;
@@ -158,6 +172,8 @@ int serve_create(struct request *request, const union request_record *record, un
     int r = check_size(request, in->size);
     if (r == 0)
         r = check_executable(request, in);
+    if (r == 0)
+        r = make_room(request, in->size, in->label, in->metadata);
     if (r)
         return r;
     CLEANUP(cleanup_close)
@@ -233,6 +249,8 @@ int serve_adopt(struct request *request, const union request_record *record, uni
     uint32_t seals = 0;
     int r = check_adopted(request, in, *fd, &st, &seals);
 
+    if (r == 0)
+        r = make_room(request, (uint64_t)st.st_size, in->label, in->metadata);
     if (r)
         return r;
     struct buffer_spec spec = {

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "claim.h"
+#include "evict.h"
+#include "evictable.h"
 #include "log.h"
 #include "message_id.h"
 #include "sealing.h"
@@ -100,32 +102,46 @@ static void tell_generation(struct request *request, struct span text, struct ou
     out->generation = name ? name->generation : 0;
 }
 
-int serve_publish(struct request *request, const union request_record *record, union reply_record *out)
+/* It may have grown since it was charged. */
+static int measure(struct request *request, struct buffer *buffer, struct span name)
 {
-    const struct publish_request *in = &record->publish;
-    const struct credentials *who = &request->peer->who;
+    struct buffers *buffers = &request->broker->buffers;
     struct limit_met met;
+    uint64_t size, allocated;
+
+    if (buffer->is_final)
+        return 0;
+    int r = buffer_measure(buffers, buffer, &size, &allocated, &met);
+    if (r == SEALBUF_ERR_LIMIT) {
+        const struct need need = {RESOURCE_BYTES, size - buffer->charged};
+        const struct binding binding = {.owner = request->peer->who.uid, .name = name, .buffer = buffer};
+        r = evict_for_publish(request, &binding, 1, buffer->owner, &need, 1);
+        if (r)
+            return r;
+        r = buffer_measure(buffers, buffer, &size, &allocated, &met);
+    }
+    return r ? refuse_limit(request, r, &met) : 0;
+}
+
+int publish_judge(struct request *request, const struct publish_request *in, struct binding *binding,
+                  struct outcome *out)
+{
+    const struct credentials *who = &request->peer->who;
     struct buffer *buffer = NULL;
-    struct name *name;
     int r = check_publish(request, in, &buffer);
 
     if (r == SEALBUF_ERR_GENERATION)
-        tell_generation(request, in->name, &out->outcome);
+        tell_generation(request, in->name, out);
     if (r)
         return r;
-    r = sealing_check(request, buffer, in->seals, in->flags & SEALBUF_PUBLISH_VERIFY, &out->outcome.seals);
+    r = sealing_check(request, buffer, in->seals, in->flags & SEALBUF_PUBLISH_VERIFY, &out->seals);
+    if (r == 0)
+        r = measure(request, buffer, in->name);
+    if (r == 0)
+        r = storing_check(request, buffer, in->flags);
     if (r)
         return r;
-    if (!buffer->is_final) { /* it may have grown since it was charged */
-        uint64_t size, allocated;
-        r = buffer_measure(&request->broker->buffers, buffer, &size, &allocated, &met);
-        if (r)
-            return refuse_limit(request, r, &met);
-    }
-    r = storing_check(request, buffer, in->flags);
-    if (r)
-        return r;
-    struct binding binding = {
+    *binding = (struct binding){
         .owner = who->uid,
         .group = in->flags & SEALBUF_PUBLISH_GROUP ? in->group : who->gid,
         .mode = (uint16_t)in->mode,
@@ -138,16 +154,49 @@ int serve_publish(struct request *request, const union request_record *record, u
         .metadata = in->metadata,
         .buffer = buffer,
     };
-    r = registry_bind(&request->broker->registry, &binding, &name, &met);
+    out->id = buffer->id;
+    return 0;
+}
+
+/* A name, or a former generation of one: that one and what it may be called. */
+static int make_room(struct request *request, const struct binding *binding)
+{
+    const struct name *name = registry_find(&request->broker->registry, binding->owner, binding->name);
+    uint64_t metadata = binding->buffer->owner == binding->owner ? binding->metadata.length : 0;
+    bool is_one_more = !name || name->past_count < binding->keep;
+    const struct need needs[] = {
+        {RESOURCE_NAMES, is_one_more},
+        {RESOURCE_METADATA, (is_one_more ? binding->name.length : 0u) + metadata},
+    };
+
+    return evict_for_publish(request, binding, 1, binding->owner, needs, sizeof(needs) / sizeof(needs[0]));
+}
+
+int serve_publish(struct request *request, const union request_record *record, union reply_record *out)
+{
+    struct registry *registry = &request->broker->registry;
+    struct binding binding;
+    struct limit_met met;
+    struct name *name;
+    int r = publish_judge(request, &record->publish, &binding, &out->outcome);
+
+    if (r)
+        return r;
+    r = registry_bind(registry, &binding, &name, &met);
+    if (r == SEALBUF_ERR_LIMIT) {
+        r = make_room(request, &binding);
+        if (r)
+            return r;
+        r = registry_bind(registry, &binding, &name, &met);
+    }
     if (r)
         return refuse_limit(request, r, &met);
-    out->outcome.id = buffer->id;
     out->outcome.generation = name->generation;
     return 0;
 }
 
 /* A reader's descriptor: a description of its own, on which nothing can be written or sealed. */
-static int ship_reader(struct request *request, const struct buffer *buffer)
+int get_ship_reader(struct request *request, const struct buffer *buffer)
 {
     if (request->broker->own_descriptors < 0)
         return refuse_with_remedy(
@@ -244,28 +293,39 @@ static int pay(struct request *request, const struct get_request *in, const stru
     return 0;
 }
 
+int get_judge(struct request *request, const struct get_request *in, struct target *target, struct buffer_record *out)
+{
+    char text[SEALS_TEXT_SIZE];
+    int r = find_to_get(request, in, target);
+
+    if (r)
+        return r;
+    assert(target->buffer);
+    r = target_describe(request, target, in->flags & SEALBUF_GET_DETAILS ? DESCRIBE_ALL : DESCRIBE_SHORT, in->seals,
+                        out);
+    if (r)
+        return r;
+    if (!seals_contain(out->seals, in->seals))
+        return refuse(request, SEALBUF_ERR_NOT_SEALED, "the buffer lacks %s",
+                      seals_format(in->seals & ~out->seals, text));
+    if (target->name)
+        evictable_use(&request->broker->quota, target->name);
+    return 0;
+}
+
 int serve_get(struct request *request, const union request_record *record, union reply_record *out)
 {
     const struct get_request *in = &record->get;
     struct target target = {0};
-    char text[SEALS_TEXT_SIZE];
-    int r = find_to_get(request, in, &target);
+    int r = get_judge(request, in, &target, &out->buffer);
 
     if (r)
         return r;
-    assert(target.buffer);
-    r = target_describe(request, &target, in->flags & SEALBUF_GET_DETAILS ? DESCRIBE_ALL : DESCRIBE_SHORT, in->seals,
-                        &out->buffer);
-    if (r)
-        return r;
-    if (!seals_contain(out->buffer.seals, in->seals))
-        return refuse(request, SEALBUF_ERR_NOT_SEALED, "the buffer lacks %s",
-                      seals_format(in->seals & ~out->buffer.seals, text));
     unsigned shipped = request->shipment.count;
     if (in->flags & SEALBUF_GET_WRITABLE)
         request_ship(request, target.buffer);
     else
-        r = ship_reader(request, target.buffer);
+        r = get_ship_reader(request, target.buffer);
     if (r == 0)
         r = pay(request, in, &target);
     if (r)
@@ -281,32 +341,46 @@ static bool may_unbind(const struct name *name, void *userdata)
     return peer->who.uid == name->owner || peer_is_administrator(peer);
 }
 
-int serve_remove(struct request *request, const union request_record *record, union reply_record *out)
+int remove_judge(struct request *request, const struct target_request *in, struct target *target, struct outcome *out)
 {
-    const struct target_request *in = &record->target;
-    const struct credentials *who = &request->peer->who;
-    struct registry *registry = &request->broker->registry;
-    uid_t owner = in->owner == SEALBUF_OWNER_SELF ? who->uid : in->owner;
-    struct target target;
-    int r = target_find(request, in, ACCESS_OWNER_OR_ADMINISTRATOR, &target);
+    uid_t owner = in->owner == SEALBUF_OWNER_SELF ? request->peer->who.uid : in->owner;
+    int r = target_find(request, in, ACCESS_OWNER_OR_ADMINISTRATOR, target);
 
     if (r == SEALBUF_ERR_GENERATION)
-        out->outcome.generation = registry_find(registry, owner, in->name)->generation;
+        out->generation = registry_find(&request->broker->registry, owner, in->name)->generation;
     if (r)
         return r;
-    out->outcome.id = target.buffer->id;
-    if (target.name) {
-        out->outcome.generation = target.name->generation;
-        if (who->uid != target.name->owner)
-            log_about(LOG_NOTICE,
-                      &(struct log_subject){.message_id = MESSAGE_ID_REMOVED,
-                                            .client = who,
-                                            .id = target.buffer->id,
-                                            .name = name_text(target.name),
-                                            .owner = target.name->owner},
-                      "removed '%.*s' of uid %u", SPAN_ARGS(name_text(target.name)), (unsigned)target.name->owner);
-    }
-    if (in->id == 0)
+    out->id = target->buffer->id;
+    if (target->name)
+        out->generation = target->name->generation;
+    return 0;
+}
+
+void remove_log(struct request *request, const struct name *name)
+{
+    const struct credentials *who = &request->peer->who;
+
+    if (who->uid != name->owner)
+        log_about(LOG_NOTICE,
+                  &(struct log_subject){.message_id = MESSAGE_ID_REMOVED,
+                                        .client = who,
+                                        .id = name->buffer->id,
+                                        .name = name_text(name),
+                                        .owner = name->owner},
+                  "removed '%.*s' of uid %u", SPAN_ARGS(name_text(name)), (unsigned)name->owner);
+}
+
+int serve_remove(struct request *request, const union request_record *record, union reply_record *out)
+{
+    struct registry *registry = &request->broker->registry;
+    struct target target;
+    int r = remove_judge(request, &record->target, &target, &out->outcome);
+
+    if (r)
+        return r;
+    if (target.name)
+        remove_log(request, target.name);
+    if (record->target.id == 0)
         registry_unbind(registry, target.name, SEALBUF_CHANGE_REMOVED);
     else if (LIST_EMPTY(&target.buffer->names))
         buffer_unhold(&request->broker->buffers, target.buffer);
@@ -327,6 +401,7 @@ int serve_touch(struct request *request, const union request_record *record, uni
     r = name_set_lease(target.name, deadline_in(in->expire_ms));
     if (r)
         return refuse(request, r, "%s", "");
+    evictable_use(&request->broker->quota, target.name);
     out->outcome.id = target.buffer->id;
     out->outcome.generation = target.name->generation;
     return 0;

@@ -11,6 +11,7 @@
 
 #include "buffer.h"
 #include "clock.h"
+#include "evictable.h"
 #include "log.h"
 #include "message_id.h"
 
@@ -248,6 +249,7 @@ static void finish_one(struct store *store, struct keep *keep, int result)
     store->keep_count--;
     if (result == 0 && !buffer->is_gone) {
         buffer->is_stored = true;
+        evictable_recount(store->quota, buffer);
     } else {
         leave(store, buffer);
         quota_release(store->quota, keep->account->uid, RESOURCE_STORED, 1);
@@ -460,6 +462,7 @@ static int begin(struct store *store, struct buffer *buffer)
     if (!entry)
         return SEALBUF_ERR_MEMORY;
     buffer->is_stored = entry->is_there;
+    evictable_recount(store->quota, buffer);
     bool room = buffer->is_stored || !is_full(store);
     if (buffer->is_stored || (room && new_keep(store, buffer)))
         return 0;

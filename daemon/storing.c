@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cleanup.h"
+#include "evict.h"
 #include "sealing.h"
 #include "seals.h"
 #include "serve.h"
@@ -106,11 +107,26 @@ static int add_task(struct request *request, struct buffer *buffer)
     return 0;
 }
 
+/* Whether that was of use, store_keep will tell. */
+static int make_room(struct request *request, const union request_record *in, struct buffer *buffer)
+{
+    const struct need need = {RESOURCE_STORED, 1};
+
+    if (buffer->keep)
+        return 0;
+    const struct binding binding = {.owner = request->peer->who.uid, .name = in->publish.name, .buffer = buffer};
+    return evict_for_publish(request, &binding, 1, buffer->owner, &need, 1);
+}
+
 static int look(struct request *request, const union request_record *in)
 {
     struct buffer *buffer = NULL;
 
-    return is_to_be_stored(request, in, &buffer) ? add_task(request, buffer) : 0;
+    if (!is_to_be_stored(request, in, &buffer))
+        return 0;
+    if (make_room(request, in, buffer) == REQUEST_AGAIN)
+        return REQUEST_AGAIN;
+    return add_task(request, buffer);
 }
 
 static enum preparing start(struct request *request, struct limit_met *met, int *error)

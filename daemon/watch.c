@@ -260,12 +260,11 @@ static bool is_to_be_woken(const struct watch *watch)
     return watch->state != WATCH_IDLE || changes_will_wake(&watch->hook);
 }
 
-void watches_hand_over(const struct peer *peer, struct handover *handover)
+void watches_hand_over(struct peer *peer, struct handover *handover)
 {
     struct watch *watch;
-    struct watch_tree *tree = (struct watch_tree *)(uintptr_t)&peer->watches; /* RB_FOREACH takes no const */
 
-    RB_FOREACH(watch, watch_tree, tree)
+    RB_FOREACH(watch, watch_tree, &peer->watches)
         handover_add(handover, HANDOVER_WATCH,
                      &(struct handover_watch){
                          .serial = watch->serial,

@@ -63,7 +63,7 @@ enum verdict watches_serve(struct peer *peer);
 /* Its connection has ended. They end, all or until the turn is over: false then. */
 bool watches_end(struct peer *peer, bool all);
 
-void watches_hand_over(const struct peer *peer, struct handover *handover);
+void watches_hand_over(struct peer *peer, struct handover *handover);
 /* One from the program before. 0 or -ENOMEM. */
 int watch_restore(struct peer *peer, const struct handover_watch *record);
 

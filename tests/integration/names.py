@@ -283,7 +283,15 @@ def access(broker, _):
             equal(error, expected.get(values.get('generation')), 'error with %r' % values)
         return client.list(owner=MINE)
 
+    def by_id(client):
+        with refused('DENIED'):
+            client.get(id=old)
+        with refused('DENIED'):
+            client.stat(id=old)
+
     as_user(broker, MINE, publish)
+    old = as_user(broker, MINE, lambda client: client.stat('names/access', generation=1)['id'])
+    as_user(broker, OTHER, by_id)
     denied = {None: 'DENIED', 1: 'DENIED', 2: 'DENIED', 77: 'DENIED'}
     equal(as_user(broker, OTHER, lambda client: stranger(client, denied)), [], 'names')
     as_user(broker, MINE, lambda client: put(client, 'names/access', 3, mode=0o644, keep=2)['id'])
@@ -418,45 +426,41 @@ def lease(broker, _):
         client.remove('names/far')
 
 
+def publish_names(client, buffer, prefix, expire_ms):
+    with client.call(wire.PUBLISH, [{'id': buffer, 'name': '%s/%d/%d' % (prefix, buffer, i), 'mode': 0o600,
+                                     'expire_ms': expire_ms} for i in range(250)]) as message:
+        equal({record['status'] for record in message.records}, {0}, 'statuses')
+
+
 @suite.test
 def expired_but_not_worked_off(broker, _):
-    """What has run out is there for nobody, also while the broker is behind: it was stopped, and everything comes at once"""
-    with broker.connect() as client, broker.connect() as other:
-        buffer = put(client, 'names/behind', expire_ms=1000)
-        token = client.one(wire.SHARE, name='names/behind')['token']
-        equal(fetch(client, 'names/behind')[1], content_of(1), 'content')
+    """What has run out is there for nobody, also while the broker is behind with many that have run out before"""
+    def with_many_before(expire_ms, requests):
+        """They are sent when it has run out, and come while the others are worked off."""
+        for _ in range(8):
+            publish_names(client, make(client, b'x')['id'], 'names/before', expire_ms)
+        buffer = put(client, 'names/behind', expire_ms=expire_ms)
         with broker.stopped():
-            time.sleep(1.1)
-            serials = [(client.start(wire.GET, [{'name': 'names/behind'}]), 'NOT_FOUND'),
-                       (client.start(wire.GET, [{'id': buffer['id']}]), 'NOT_FOUND'),
-                       (client.start(wire.GET, [{'token': token}]), 'TOKEN'),
-                       (client.start(wire.TOUCH, [{'name': 'names/behind', 'expire_ms': 1000}]), 'NOT_FOUND'),
-                       (client.start(wire.REMOVE, [{'name': 'names/behind'}]), 'NOT_FOUND')]
-            listed = other.start(wire.LIST, [{'prefix': 'names/behind', 'owner': wire.SELF}])
-        for serial, expected in serials:
-            with client.finish(serial) as message:
-                equal(wire.NAME_OF[message.records[0]['status']], expected, 'status')
-        with other.finish(listed) as message:
-            equal(len(message.records), 1, 'records of the page')
-        # A publish without REPLACE finds no name in its way, and begins anew.
-        put(client, 'names/behind', expire_ms=1000)
-        made = make(client, b'x')
-        with broker.stopped():
-            time.sleep(1.1)
-            serial = client.start(wire.PUBLISH, [{'id': made['id'], 'name': 'names/behind', 'mode': 0o600}])
+            time.sleep(expire_ms / 1000 + 0.1)
+            serial = client.start(*requests(buffer['id']))
         with client.finish(serial) as message:
-            equal((message.records[0]['status'], message.records[0]['generation']), (0, 1), 'status and generation')
-        client.remove('names/behind')
+            return [wire.NAME_OF.get(record['status'], 'OK') for record in message.records]
 
-
-def publish_many(client, prefix, expire_ms):
-    """10,000 names of 40 buffers."""
-    for _ in range(40):
-        buffer = make(client, b'x')['id']
-        with client.call(wire.PUBLISH, [{'id': buffer, 'name': '%s/%d/%d' % (prefix, buffer, i), 'mode': 0o600,
-                                         'expire_ms': expire_ms} for i in range(250)]) as message:
-            equal({record['status'] for record in message.records}, {0}, 'statuses')
-        yield buffer
+    with broker.connect() as client:
+        before = held(client)
+        for requests, expected in (
+                (lambda _: (wire.GET, [{'name': 'names/behind'}]), ['NOT_FOUND']),
+                (lambda buffer: (wire.GET, [{'id': buffer}]), ['NOT_FOUND']),
+                (lambda _: (wire.TOUCH, [{'name': 'names/behind', 'expire_ms': 1000}]), ['NOT_FOUND']),
+                (lambda _: (wire.REMOVE, [{'name': 'names/behind'}]), ['NOT_FOUND']),
+                (lambda _: (wire.LIST, [{'prefix': 'names/behind', 'owner': wire.SELF}]), ['OK'])):
+            equal(with_many_before(2000, requests), expected, 'statuses')
+        # A publish without REPLACE finds no name in its way, and begins anew.
+        made = make(client, b'x')
+        equal(with_many_before(2000, lambda _: (wire.PUBLISH, [{'id': made['id'], 'name': 'names/behind', 'mode': 0o600}])),
+              ['OK'], 'statuses')
+        equal(client.remove('names/behind')['generation'], 1, 'generation')
+        eventually(lambda: held(client) == before, what='all has gone')
 
 
 @suite.test
@@ -464,14 +468,20 @@ def many_leases(broker, _):
     """10,000 leases of 10 ms run out in their time, and as many that run out at once; those of an hour stay; nobody waits"""
     with broker.connect() as client, broker.connect() as other:
         before = held(client)
-        for _ in publish_many(client, 'names/short', 10):
-            pass
-        eventually(lambda: held(client) == before, LATE_SECONDS, 'all of 10 ms have run out')
-        buffers = list(publish_many(client, 'names/same', 3600000))
+        buffers = [put(client, 'names/leases/%d' % i)['id'] for i in range(40)]
+        kept = held(client)
+        for buffer in buffers:
+            publish_names(client, buffer, 'names/short', 10)
+        eventually(lambda: held(client) == kept, LATE_SECONDS, 'all of 10 ms have run out')
+        for i in range(40):
+            client.remove('names/leases/%d' % i)
+        buffers = [make(client, b'x')['id'] for _ in range(40)]
+        for buffer in buffers:
+            publish_names(client, buffer, 'names/same', 3600000)
         kept = held(client)
         equal(kept['names'] - before['names'], 10000, 'names')
-        for _ in publish_many(client, 'names/short', 10):
-            pass
+        for _ in range(3000):
+            make(client, b'x', 'names/short', flags=REPLACE, expire_ms=10)
         eventually(lambda: held(client) == kept, LATE_SECONDS, 'those of 10 ms have run out, and no others')
         slowest = 0
         for buffer in buffers:
