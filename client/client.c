@@ -12,6 +12,9 @@
 
 #include "cleanup.h"
 
+/* In one dispatch. */
+#define WATCH_MESSAGES_AT_MOST 64u
+
 struct call *call_begin(sealbuf_client *client, uint16_t opcode, size_t count, sealbuf_reply_fn *fn, void *userdata)
 {
     const struct operation *operation = operation_find(opcode);
@@ -58,24 +61,66 @@ int call_abandon(sealbuf_client *client, struct call *call, int error)
 
 uint32_t client_serial(sealbuf_client *client)
 {
-    client->last_serial = client->last_serial % INT_MAX + 1;
+    do
+        client->last_serial = client->last_serial % INT_MAX + 1;
+    while (client->standing.count && standing_find(&client->standing, client->last_serial));
     return client->last_serial;
 }
 
 struct call *call_find(const sealbuf_client *client, uint32_t serial)
 {
-    struct call *call;
+    struct call *call = TAILQ_FIRST(&client->calls);
 
-    STAILQ_FOREACH(call, &client->calls, link)
-        if (call->serial == serial)
-            return call;
-    return NULL;
+    if (call && call->serial == serial)
+        return call;
+    struct call *standing = client->standing.count ? standing_find(&client->standing, serial) : NULL;
+    if (standing)
+        return standing;
+    while (call && call->serial != serial)
+        call = TAILQ_NEXT(call, link);
+    return call;
 }
 
-static void remove_call(sealbuf_client *client, struct call *call)
+struct walk walk_begin(const sealbuf_client *client)
 {
-    STAILQ_REMOVE(&client->calls, call, call, link);
-    client->pending--;
+    return (struct walk){TAILQ_FIRST(&client->calls), TAILQ_FIRST(&client->standing.calls)};
+}
+
+struct call *walk_next(struct walk *walk)
+{
+    bool stands = walk->standing && (!walk->ordered || walk->standing->number < walk->ordered->number);
+    struct call **next = stands ? &walk->standing : &walk->ordered;
+    struct call *call = *next;
+
+    if (call)
+        *next = TAILQ_NEXT(call, link);
+    return call;
+}
+
+void call_remove(sealbuf_client *client, struct call *call)
+{
+    if (call->stands)
+        standing_remove(&client->standing, call);
+    else
+        TAILQ_REMOVE(&client->calls, call, link);
+    client->pending -= !call_is_watch(call);
+}
+
+static void insert_call(sealbuf_client *client, struct call *call)
+{
+    call->number = ++client->last_number;
+    if (call->stands)
+        standing_insert(&client->standing, call);
+    else
+        TAILQ_INSERT_TAIL(&client->calls, call, link);
+    client->pending += !call_is_watch(call);
+}
+
+void call_end_later(sealbuf_client *client, struct call *call, int outcome, const char *sentence)
+{
+    client->standing.ended += call->stands && !call->outcome;
+    call->outcome = outcome;
+    call->sentence = sentence;
 }
 
 /* The other side has closed; but what it said before, perhaps why, can still be read, and then comes the end. */
@@ -124,10 +169,13 @@ int call_submit(sealbuf_client *client, struct call *call)
         return call_abandon(client, call, r);
     keep_message(client, call);
     wipe_request(client, call);
-    if (!link_up(&client->link))
+    if (call->stands) {
+        call->submitted = now_ms();
+        call->give_up_at = deadline_after_wait(call->wait_ms);
+    } else if (!link_up(&client->link)) {
         call->give_up_at = deadline_after(client->timeout_ms);
-    STAILQ_INSERT_TAIL(&client->calls, call, link);
-    client->pending++;
+    }
+    insert_call(client, call);
     if (outbox_first(&client->outbox))
         poller_update(client);
     return (int)call->serial;
@@ -205,29 +253,24 @@ static void tell_unknown(sealbuf_client *client, const struct call *call)
                                                .sentence = call->sentence});
 }
 
-/* Ends the first call without a reply. 0, or -ENOMEM: nothing to tell with, and the call is there still. */
-static int finish_first(sealbuf_client *client, int status, const char *sentence)
+/* Ends a call without a reply. 0, or -ENOMEM: nothing to tell with, and the call is there still. */
+static int finish_without(sealbuf_client *client, struct call *call, int status, const char *sentence)
 {
-    struct call *call = STAILQ_FIRST(&client->calls);
+    if (call_is_watch(call)) {
+        call_remove(client, call);
+        watch_end(client, call, status, sentence);
+        return 0;
+    }
     struct sealbuf_reply *reply = reply_of_failure(status);
-
     if (!reply)
         return -ENOMEM;
     if (sentence)
         reply->sentence = sentence;
-    remove_call(client, call);
+    call_remove(client, call);
     if (call->unknown)
         tell_unknown(client, call);
     finish(client, call, reply);
     return 0;
-}
-
-static void drop_first(sealbuf_client *client)
-{
-    struct call *call = STAILQ_FIRST(&client->calls);
-
-    remove_call(client, call);
-    call_free(call);
 }
 
 static void end_for_good(sealbuf_client *client, int error)
@@ -240,19 +283,27 @@ static void end_for_good(sealbuf_client *client, int error)
                    &(struct sealbuf_event){.kind = SEALBUF_EVENT_ENDED, .error = error, .sentence = client->refusal});
 }
 
+static struct call *first_call(const sealbuf_client *client)
+{
+    struct walk walk = walk_begin(client);
+    return walk_next(&walk);
+}
+
 int client_break_off(sealbuf_client *client, int error)
 {
-    const struct call *call;
+    struct call *call;
 
     if (!client->broken)
         end_for_good(client, error);
     while (outbox_first(&client->outbox))
         outbox_drop_first(&client->outbox);
-    while ((call = STAILQ_FIRST(&client->calls))) {
-        int r = call->outcome ? finish_first(client, call->outcome, call->sentence)
-                              : finish_first(client, client->broken, client->refusal);
-        if (r < 0)
-            drop_first(client); /* who waits sees that the connection is broken */
+    while ((call = first_call(client))) {
+        int r = call->outcome ? finish_without(client, call, call->outcome, call->sentence)
+                              : finish_without(client, call, client->broken, client->refusal);
+        if (r == 0)
+            continue;
+        call_remove(client, call); /* who waits sees that the connection is broken */
+        call_free(call);
     }
     poller_update(client);
     return client->broken;
@@ -282,7 +333,7 @@ static int take_own(sealbuf_client *client, const uint8_t *message, size_t lengt
 /* A broker that admits nobody says so with serial 0, before it closes. */
 static int refused_admission(sealbuf_client *client, const uint8_t *message, size_t length, struct header *header)
 {
-    struct call *hello = STAILQ_FIRST(&client->calls);
+    struct call *hello = TAILQ_FIRST(&client->calls);
     struct descriptors none = {.count = 0};
     struct sealbuf_reply *reply = NULL;
 
@@ -291,12 +342,29 @@ static int refused_admission(sealbuf_client *client, const uint8_t *message, siz
         return client_break_off(client, -SEALBUF_ERR_BAD_REPLY);
     int status = reply->status;
     client_keep_refusal(client, reply->status, reply->sentence);
-    remove_call(client, hello);
+    call_remove(client, hello);
     finish(client, hello, reply);
     return client_break_off(client, status);
 }
 
-/* One message that has arrived. 1: a call is finished. */
+/* One of the many that a watch gets: changes, or its end. */
+static int take_watch_message(sealbuf_client *client, struct call *call, struct sealbuf_reply *reply, int error)
+{
+    client->link.failures = 0;
+    client->watch_messages++;
+    if (error < 0) {
+        watch_fail(client, call, error);
+    } else if (reply->status < 0) {
+        call_remove(client, call);
+        watch_end(client, call, reply->status, reply->sentence);
+        reply_free(reply);
+    } else {
+        watch_tell(client, call, reply);
+    }
+    return 1;
+}
+
+/* One message that has arrived. 1: a call is finished, or a watch has told something. */
 static int take_message(sealbuf_client *client, const uint8_t *message, size_t length, struct descriptors *descriptors)
 {
     struct sealbuf_reply *reply = NULL;
@@ -315,6 +383,8 @@ static int take_message(sealbuf_client *client, const uint8_t *message, size_t l
     int r = reply_parse(call, message, length, descriptors, &reply);
     if (r == -SEALBUF_ERR_BAD_REPLY)
         return client_break_off(client, r);
+    if (call_is_watch(call))
+        return take_watch_message(client, call, reply, r);
     if (r < 0 && !(reply = reply_of_failure(r)))
         return client_break_off(client, -ENOMEM);
     /* Without its HELLO there is no connection; what else is in flight fails for the same reason. */
@@ -327,7 +397,7 @@ static int take_message(sealbuf_client *client, const uint8_t *message, size_t l
         client_keep_refusal(client, reply->status, reply->sentence);
     if (call->operation->opcode == SEALBUF_OP_SHARE)
         explicit_bzero(client->in, length);
-    remove_call(client, call);
+    call_remove(client, call);
     finish(client, call, reply);
     return refused < 0 ? client_break_off(client, refused) : 1;
 }
@@ -340,7 +410,7 @@ static void note_unsent(sealbuf_client *client, const struct parcel *parcel, int
         header_decode(parcel->message, parcel->length, &header) ? NULL : call_find(client, header.serial);
 
     if (call)
-        call->outcome = error;
+        call_end_later(client, call, error, NULL);
 }
 
 /* 0, or LINK_LOST: the other side has gone; what it has said before is to be read yet. */
@@ -361,18 +431,35 @@ static int flush(sealbuf_client *client)
     return 0;
 }
 
+/* Those that stand have no turn. They are looked through anew each time, as the program may do anything meanwhile. */
+static struct call *standing_ended(const sealbuf_client *client)
+{
+    struct call *call;
+
+    if (!client->standing.ended)
+        return NULL;
+    TAILQ_FOREACH(call, &client->standing.calls, link)
+        if (call->outcome)
+            return call;
+    return NULL;
+}
+
 /* Those that get no reply end in the order of all requests: when the ones before them have theirs. */
 static int finish_unanswered(sealbuf_client *client)
 {
-    const struct call *call;
+    struct call *call;
     int finished = 0;
 
-    while ((call = STAILQ_FIRST(&client->calls)) && call->outcome) {
-        if (finish_first(client, call->outcome, call->sentence) < 0)
+    for (;;) {
+        call = TAILQ_FIRST(&client->calls);
+        if (!call || !call->outcome)
+            call = standing_ended(client);
+        if (!call)
+            return finished;
+        if (finish_without(client, call, call->outcome, call->sentence) < 0)
             return client_break_off(client, -ENOMEM);
         finished++;
     }
-    return finished;
 }
 
 /* 1: a message was there and a call is finished; 0: nothing there; LINK_LOST: the link has changed. */
@@ -397,10 +484,12 @@ static int receive(sealbuf_client *client, int flags)
     case PACKET_LOST_FDS: { /* our table is full; the buffers are lost, the connection is not */
         struct header header;
         struct call *call = header_decode(client->in, length, &header) ? NULL : call_find(client, header.serial);
+        if (call && call_is_watch(call))
+            return take_watch_message(client, call, NULL, -EMFILE);
         struct sealbuf_reply *reply = call ? reply_of_failure(-EMFILE) : NULL;
         if (!reply)
             return client_break_off(client, -SEALBUF_ERR_BAD_REPLY);
-        remove_call(client, call);
+        call_remove(client, call);
         finish(client, call, reply);
         return 1;
     }
@@ -422,10 +511,17 @@ static int receive_next(sealbuf_client *client, int flags, bool unsendable)
     return r == 0 && unsendable ? link_lost(client, -SEALBUF_ERR_DISCONNECTED) : r;
 }
 
+/* Whether there is anything that the broker may send now, besides the end. */
+static bool expects_messages(const sealbuf_client *client)
+{
+    return client->pending || client->standing.watches || client->link.own;
+}
+
 static int dispatch(sealbuf_client *client, int flags)
 {
     int finished = 0, r;
 
+    client->watch_messages = 0;
     for (;;) {
         r = client->broken ? client_break_off(client, client->broken) : 0;
         if (r == 0 && !link_up(&client->link))
@@ -438,7 +534,10 @@ static int dispatch(sealbuf_client *client, int flags)
             return r;
         finished += r;
         /* A wait is over with the first message; what else is there comes without another one. */
-        if (client->socket < 0 || (!client->pending && !client->link.own) || (finished > 0 && !(flags & MSG_DONTWAIT)))
+        if (client->socket < 0 || !expects_messages(client) || (finished > 0 && !(flags & MSG_DONTWAIT)))
+            return finished;
+        /* As much as is told may be told for ever: the program has other things to do, too. */
+        if (client->watch_messages >= WATCH_MESSAGES_AT_MOST)
             return finished;
         r = receive_next(client, flags, unsendable);
         if (r <= 0)
@@ -463,7 +562,7 @@ int sealbuf_dispatch(sealbuf_client *client)
 {
     int r = client_dispatch(client, MSG_DONTWAIT);
 
-    if (r >= 0 && !client->pending && client->socket >= 0 && !client->link.own) {
+    if (r >= 0 && client->socket >= 0 && !expects_messages(client)) {
         int again = receive(client, MSG_DONTWAIT); /* nothing should come now, but the end */
         if (again == LINK_LOST)
             again = client_dispatch(client, MSG_DONTWAIT);
@@ -480,40 +579,4 @@ int sealbuf_events(const sealbuf_client *client)
 size_t sealbuf_pending(const sealbuf_client *client)
 {
     return client->pending;
-}
-
-/* Without a connection every call has its message in the outbox, unless its outcome is certain already. */
-static void take_out_message(sealbuf_client *client, const struct call *call)
-{
-    struct outbox others = STAILQ_HEAD_INITIALIZER(others);
-    struct parcel *parcel;
-
-    while ((parcel = outbox_first(&client->outbox))) {
-        struct header header = {0};
-        header_decode(parcel->message, parcel->length, &header);
-        if (header.serial == call->serial) {
-            outbox_drop_first(&client->outbox);
-            break;
-        }
-        STAILQ_REMOVE_HEAD(&client->outbox, link);
-        STAILQ_INSERT_TAIL(&others, parcel, link);
-    }
-    STAILQ_CONCAT(&others, &client->outbox);
-    STAILQ_CONCAT(&client->outbox, &others);
-}
-
-int sealbuf_cancel(sealbuf_client *client, int serial)
-{
-    struct call *call = serial > 0 ? call_find(client, (uint32_t)serial) : NULL;
-
-    if (!call || (!call->fn && !call->adopting))
-        return -ENOENT;
-    call->fn = NULL;
-    call->adopting = NULL;
-    if (!link_up(&client->link) && !call->outcome) {
-        take_out_message(client, call);
-        remove_call(client, call);
-        call_free(call);
-    }
-    return 0;
 }

@@ -18,6 +18,17 @@
 #include "link.h"
 #include "outbox.h"
 #include "packet.h"
+#include "standing.h"
+
+/* What the program that watches wants to hear, and what it knows. */
+struct watching {
+    sealbuf_change_fn *fn; /* NULL: nothing any more */
+    bool descriptors;      /* it has asked for them */
+    bool told;             /* something, so that it must hear of what it may have missed */
+    bool interrupted;      /* by the end of a connection: it has not heard of that yet */
+    bool busy;             /* its function runs, so that the call must not be freed */
+    bool over;             /* it was to be freed meanwhile */
+};
 
 /* What a descriptor in the reply must be, whatever the broker says of it. */
 struct expectation {
@@ -28,9 +39,11 @@ struct expectation {
 };
 
 struct call {
-    STAILQ_ENTRY(call) link;
+    TAILQ_ENTRY(call) link;
+    LIST_ENTRY(call) bucket; /* of those that stand */
     const struct operation *operation;
     uint32_t serial;
+    uint64_t number;      /* counts up with every call: what has the lower one was submitted earlier */
     uint16_t count;       /* records asked for */
     sealbuf_reply_fn *fn; /* NULL: nobody wants to know */
     void *userdata;
@@ -39,23 +52,29 @@ struct call {
     const char *sentence; /* about the outcome; NULL: the table's */
     bool unknown;         /* it may have been carried out: the program is told */
     unsigned tries;       /* connections that ended after it had been sent, and before it was answered */
-    int64_t give_up_at;   /* while there is no connection; -1: never */
-    uint8_t *message;     /* of a request that may be repeated, else NULL */
+    int64_t give_up_at;   /* while there is no connection; -1: never. Of one that stands: when its time is over */
+    int64_t submitted;    /* of one that stands: when */
+    uint64_t wait_ms;     /* of a GET that waits; 0: for ever */
+    bool stands;          /* a GET that waits, or a watch: it is in the table of those, not in the list */
+    bool cancelled;       /* CANCEL is on its way */
+    struct watching watching;
+    uint8_t *message; /* of a request that may be repeated, else NULL */
     size_t length;
     sealbuf_buffer *adopting;      /* gets its id from the reply */
     struct expectation expected[]; /* of each record's descriptor, where the reply carries some */
 };
-
-STAILQ_HEAD(calls, call);
 
 struct sealbuf_client {
     int socket;     /* -1 while there is no connection */
     int timeout_ms; /* of a synchronous call; -1: for ever */
     int broken;     /* 0, or the error that ended the connection */
     uint32_t last_serial;
-    size_t pending;
-    struct calls calls;
-    struct outbox outbox; /* the requests of the last so many calls: nothing of them has been sent */
+    uint64_t last_number;
+    size_t pending;     /* calls that have no reply yet, without the watches */
+    struct calls calls; /* those that are answered in their order */
+    struct standing standing;
+    struct outbox outbox;    /* the requests of the last so many calls of both kinds: nothing of them has been sent */
+    unsigned watch_messages; /* that were read in this dispatch */
     struct link link;
     struct holdings *holdings; /* NULL where it does not reconnect */
     sealbuf_event_fn *on_event;
@@ -75,7 +94,8 @@ struct reply_record {
     int status; /* 0 or a negative error */
     const char *sentence;
     sealbuf_buffer *buffer;
-    char *token; /* of SHARE: SEALBUF_TOKEN_SIZE bytes, else NULL */
+    char *token;   /* of SHARE: SEALBUF_TOKEN_SIZE bytes, else NULL */
+    uint32_t kind; /* of WATCH: of change */
     union {
         struct sealbuf_info info;
         struct sealbuf_account account; /* of ACCOUNTS */
@@ -111,12 +131,44 @@ int client_dispatch(sealbuf_client *client, int flags);
 uint32_t client_serial(sealbuf_client *client);
 /* The pending call with this serial, or NULL. */
 struct call *call_find(const sealbuf_client *client, uint32_t serial);
+/* The one that was submitted first behind `last` (NULL: of all), whatever its kind. Both may be gone already where the
+   next of each kind is known: so one walks with two of them. */
+struct walk {
+    struct call *ordered, *standing;
+};
+struct walk walk_begin(const sealbuf_client *client);
+/* NULL at the end. What it returns may be removed. */
+struct call *walk_next(struct walk *walk);
+/* Takes it out of the pending ones. */
+void call_remove(sealbuf_client *client, struct call *call);
+/* It will get no reply: it ends so when its turn comes. */
+void call_end_later(sealbuf_client *client, struct call *call, int outcome, const char *sentence);
+static inline bool call_is_watch(const struct call *call)
+{
+    return call->operation->opcode == SEALBUF_OP_WATCH;
+}
 /* Forgets what is in it, too. */
 void call_free(struct call *call);
 /* Ends it for good: everybody who waits is told. Returns the error. */
 int client_break_off(sealbuf_client *client, int error);
 /* The broker's sentence why there is no connection outlives the reply. */
 void client_keep_refusal(sealbuf_client *client, int error, const char *sentence);
+
+/* ---- cancel.c ---- */
+
+/* Takes out of the outbox what has not been sent of the call. */
+void take_out_message(sealbuf_client *client, const struct call *call);
+/* Tells the broker that nobody wants to know any more. What stands stays until the broker has confirmed that. */
+void cancel_standing(sealbuf_client *client, struct call *call);
+
+/* ---- watch.c ---- */
+
+/* Tells the program of a message full of changes; the reply is freed. */
+void watch_tell(sealbuf_client *client, struct call *call, struct sealbuf_reply *reply);
+/* The watch, which is pending no more, has ended: tells that, and frees the call. */
+void watch_end(sealbuf_client *client, struct call *call, int error, const char *sentence);
+/* A message of it could not be taken in: the program hears that it has ended, the broker that it is to end. */
+void watch_fail(sealbuf_client *client, struct call *call, int error);
 
 /* ---- connect.c ---- */
 
@@ -143,6 +195,8 @@ void reply_free(struct sealbuf_reply *reply);
 int64_t now_ms(void);
 /* Points in time, -1 for never: so many milliseconds from now, -1 for ever; how many are left, 0 where it has come. */
 int64_t deadline_after(int timeout_ms);
+/* The same for what may be longer than the clock goes; 0: for ever. */
+int64_t deadline_after_wait(uint64_t wait_ms);
 int deadline_left(int64_t deadline);
 
 /* A slot for the reply of a synchronous call, and the wait for it. */

@@ -183,7 +183,8 @@ int sealbuf_connect(sealbuf_client **client, const struct sealbuf_connect_option
     link_init(&made->link, !(options.flags & SEALBUF_CONNECT_NO_RECONNECT));
     made->holdings = made->link.reconnects ? holdings_new() : NULL;
     made->timeout_ms = options.timeout_ms ? options.timeout_ms : DEFAULT_TIMEOUT_MS;
-    STAILQ_INIT(&made->calls);
+    TAILQ_INIT(&made->calls);
+    standing_init(&made->standing);
     STAILQ_INIT(&made->outbox);
     r = made->link.reconnects && !made->holdings ? -ENOMEM : open_connection(made, &options);
     if (r < 0) {
@@ -203,10 +204,9 @@ sealbuf_client *sealbuf_disconnect(sealbuf_client *client)
 
     if (!client)
         return NULL;
-    while ((call = STAILQ_FIRST(&client->calls))) {
-        STAILQ_REMOVE_HEAD(&client->calls, link);
+    for (struct walk walk = walk_begin(client); (call = walk_next(&walk));)
         call_free(call);
-    }
+    standing_end(&client->standing);
     while (outbox_first(&client->outbox))
         outbox_drop_first(&client->outbox);
     link_end(client);

@@ -16,8 +16,10 @@
 /* Between two attempts: the first delay, which doubles, and the longest. */
 #define BACK_OFF_MS      10
 #define BACK_OFF_MOST_MS 1000
-/* A request that ends three connections one after the other may be why they end. */
+/* A request that ends three connections one after the other may be why they end. One that stands is not blamed for the
+   end of a connection that has lived on for so long after it was sent. */
 #define TRIES_AT_MOST 3
+#define NOT_BLAMED_MS 1000
 
 void link_init(struct link *link, bool reconnects)
 {
@@ -40,6 +42,7 @@ void link_greeted(sealbuf_client *client, uint64_t instance)
 {
     client->link.figures.instance = instance;
     client->link.state = LINK_UP;
+    client->link.up_since = now_ms();
     if (client->holdings)
         holdings_begin_round(client->holdings, instance);
 }
@@ -85,18 +88,27 @@ void link_hurry(sealbuf_client *client)
     link->due = now_ms();
 }
 
+/* The earlier one of two points in time, of which -1 is never. */
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 int link_due(const sealbuf_client *client)
 {
     const struct link *link = &client->link;
-    const struct call *first = STAILQ_FIRST(&client->calls);
+    const struct call *call = TAILQ_FIRST(&client->calls);
     int64_t due = -1;
 
     if (link_up(link))
         return -1;
     if (!link->own)
         due = link->due;
-    if (first && first->give_up_at >= 0 && (due < 0 || first->give_up_at < due))
-        due = first->give_up_at;
+    if (call)
+        due = earlier(due, call->give_up_at);
+    TAILQ_FOREACH(call, &client->standing.calls, link)
+        if (!call->outcome)
+            due = earlier(due, call->give_up_at);
     return due < 0 ? -1 : deadline_left(due);
 }
 
@@ -133,6 +145,9 @@ bool call_is_idempotent(const struct call *call)
     case SEALBUF_OP_ACCOUNTS:
     case SEALBUF_OP_CREATE: /* what an ended connection held is gone */
     case SEALBUF_OP_ADOPT:
+    case SEALBUF_OP_TOUCH:
+    case SEALBUF_OP_WATCH:
+    case SEALBUF_OP_CANCEL: /* what it is to end has ended with the connection */
         return true;
     case SEALBUF_OP_GET:
         return !call->secret;
@@ -146,13 +161,13 @@ bool call_is_idempotent(const struct call *call)
 
 /*
  * The name may hand its buffer over: who has got one already, in a reply that was lost with the connection, must not
- * take another one that somebody has published meanwhile.
+ * take another one that somebody has published meanwhile. A GET that waits has most likely been waiting still.
  */
 static void forbid_taking(const struct call *call)
 {
     uint8_t *at = call->message + HEADER_SIZE;
 
-    if (call->operation->opcode != SEALBUF_OP_GET)
+    if (call->operation->opcode != SEALBUF_OP_GET || call->stands)
         return;
     for (unsigned i = 0; i < call->count; i++) {
         uint32_t length;
@@ -162,33 +177,43 @@ static void forbid_taking(const struct call *call)
     }
 }
 
-static void end_later(struct call *call, int outcome, const char *sentence)
+static bool is_wanted(const struct call *call)
 {
-    call->outcome = outcome;
-    call->sentence = sentence;
+    return call->fn || call->adopting || call->watching.fn;
+}
+
+/* How many connections it may have ended. */
+static unsigned count_try(const sealbuf_client *client, struct call *call)
+{
+    int64_t up = client->link.up_since, sent = call->submitted > up ? call->submitted : up;
+
+    if (call->stands && now_ms() - sent >= NOT_BLAMED_MS)
+        call->tries = 0;
+    return ++call->tries;
 }
 
 /* A request that was sent and not answered. */
-static void repeat_or_end(struct call *call, struct outbox *again)
+static void repeat_or_end(sealbuf_client *client, struct call *call, struct outbox *again)
 {
     struct shipment shipment = {.count = 0};
 
     if (!call_is_idempotent(call)) {
-        end_later(call, -SEALBUF_ERR_DISCONNECTED, unknown_outcome);
+        call_end_later(client, call, -SEALBUF_ERR_DISCONNECTED, unknown_outcome);
         call->unknown = true;
         return;
     }
-    bool wanted = call->fn || call->adopting;
-    if (!wanted || !call->message || ++call->tries >= TRIES_AT_MOST) {
-        end_later(call, -SEALBUF_ERR_DISCONNECTED, wanted && call->message ? ends_connections : NULL);
+    bool wanted = is_wanted(call);
+    if (!wanted || !call->message || count_try(client, call) >= TRIES_AT_MOST) {
+        call_end_later(client, call, -SEALBUF_ERR_DISCONNECTED, wanted && call->message ? ends_connections : NULL);
         return;
     }
     if (call->adopting)
         shipment_add_borrowed(&shipment, call->adopting->fd);
+    call->watching.interrupted |= call->watching.told;
     forbid_taking(call);
     int r = outbox_put(again, call->message, call->length, &shipment);
     if (r < 0)
-        end_later(call, r, NULL);
+        call_end_later(client, call, r, NULL);
 }
 
 /* The messages in the outbox are those of the last calls; all before them were sent. */
@@ -196,34 +221,46 @@ static void sort_requests(sealbuf_client *client)
 {
     struct outbox again = STAILQ_HEAD_INITIALIZER(again);
     const struct parcel *parcel = outbox_first(&client->outbox);
+    struct walk walk = walk_begin(client);
     struct header first = {0};
+    struct call *call;
     bool sent = true;
 
     if (parcel)
         header_decode(parcel->message, parcel->length, &first);
-    for (struct call *call = STAILQ_FIRST(&client->calls); call; call = STAILQ_NEXT(call, link)) {
+    while ((call = walk_next(&walk))) {
         sent = sent && call->serial != first.serial;
         if (sent && !call->outcome)
-            repeat_or_end(call, &again);
-        call->give_up_at = deadline_after(client->timeout_ms);
+            repeat_or_end(client, call, &again);
+        if (!call->stands)
+            call->give_up_at = deadline_after(client->timeout_ms);
     }
     STAILQ_CONCAT(&again, &client->outbox);
     STAILQ_CONCAT(&client->outbox, &again);
 }
 
-/* The first calls are those that have waited longest. */
+static void give_up_one(sealbuf_client *client, struct call *call)
+{
+    if (call->outcome)
+        return;
+    call_end_later(client, call, -SEALBUF_ERR_DISCONNECTED, link_sentence(client));
+    take_out_message(client, call);
+}
+
+/* The first calls are those that have waited longest; those that stand have each its own time. */
 static void give_up(sealbuf_client *client)
 {
     int64_t now = now_ms();
+    struct call *call;
 
-    for (struct call *call = STAILQ_FIRST(&client->calls); call; call = STAILQ_NEXT(call, link)) {
+    TAILQ_FOREACH(call, &client->calls, link) {
         if (call->give_up_at < 0 || call->give_up_at > now)
-            return;
-        if (call->outcome)
-            continue;
-        end_later(call, -SEALBUF_ERR_DISCONNECTED, link_sentence(client));
-        outbox_drop_first(&client->outbox);
+            break;
+        give_up_one(client, call);
     }
+    TAILQ_FOREACH(call, &client->standing.calls, link)
+        if (call->give_up_at >= 0 && call->give_up_at <= now)
+            give_up_one(client, call);
 }
 
 /* ---- Losing ------------------------------------------------------------------------------------------------------ */

@@ -32,6 +32,7 @@ struct link {
     unsigned failures; /* since the last reply */
     int last_error;    /* of the last attempt */
     int64_t due;       /* when the next step is */
+    int64_t up_since;  /* requests were sent then at the earliest */
     uint64_t random;   /* for the jitter; 0: not seeded */
     int poller, timer; /* what sealbuf_fd returns, and what wakes it without a connection; -1: none */
     bool watched;      /* the poller has the socket */

@@ -153,7 +153,8 @@ int sealbuf_publish(sealbuf_client *client, sealbuf_buffer *buffer, const struct
     if (r < 0)
         return r;
     r = status_of(client, waiting.reply);
-    if (r == 0 && generation)
+    /* Where it is another one than was expected, too. */
+    if ((r == 0 || r == -SEALBUF_ERR_GENERATION) && waiting.reply->count && generation)
         *generation = waiting.reply->records[0].info.generation;
     reply_free(waiting.reply);
     return r;
@@ -198,6 +199,8 @@ int sealbuf_put(sealbuf_client *client, const struct sealbuf_put_options *given,
     sealbuf_buffer *buffer = NULL;
     int r = OPTIONS_COPY(&options, given);
 
+    if (r == 0 && options.reserved)
+        r = -EINVAL;
     if (r < 0)
         return client_fail(client, r, NULL);
     bool unsealed = options.flags & SEALBUF_PUT_UNSEALED;
@@ -212,7 +215,10 @@ int sealbuf_put(sealbuf_client *client, const struct sealbuf_put_options *given,
                                               .seals = seals,
                                               .mode = options.mode,
                                               .group = options.group,
-                                              .flags = options.flags & ~SEALBUF_PUT_UNSEALED};
+                                              .flags = options.flags & ~SEALBUF_PUT_UNSEALED,
+                                              .expected = options.expected,
+                                              .expire_ms = options.expire_ms,
+                                              .keep = options.keep};
     r = sealbuf_create(client, &buffer, &create);
     if (r < 0 || !buffer)
         return r;
@@ -253,6 +259,22 @@ int sealbuf_remove(sealbuf_client *client, const struct sealbuf_target *target)
 {
     struct waiting waiting = {0};
     return complete_and_free(client, sealbuf_start_remove(client, target, 1, waiting_done, &waiting), &waiting);
+}
+
+int sealbuf_remove_many(sealbuf_client *client, int *status, const struct sealbuf_target *targets, size_t count)
+{
+    struct waiting waiting = {0};
+    int serial = sealbuf_start_remove(client, targets, count, waiting_done, &waiting);
+
+    return complete_many(client, serial, &waiting, NULL, status, count);
+}
+
+int sealbuf_touch(sealbuf_client *client, const struct sealbuf_target *target, uint64_t expire_ms)
+{
+    struct waiting waiting = {0};
+    int serial = sealbuf_start_touch(client, target, 1, expire_ms, waiting_done, &waiting);
+
+    return complete_and_free(client, serial, &waiting);
 }
 
 int sealbuf_stat(sealbuf_client *client, const struct sealbuf_target *target, const struct sealbuf_info **info)

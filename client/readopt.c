@@ -5,6 +5,7 @@
  */
 #include <endian.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,6 +118,46 @@ static int renew_ids(sealbuf_client *client, uint8_t *message, uint16_t count, b
     return r;
 }
 
+/* A field of the only record of a message, where it is on the wire; `member` is its place in the struct. */
+static uint8_t *field_at(const struct schema *schema, size_t member, uint8_t *message)
+{
+    const struct field *field = schema->fields;
+
+    while (field->member != member)
+        field++;
+    return message + HEADER_SIZE + RECORD_HEADER_SIZE + field->offset;
+}
+#define FIELD_AT(record, member, message) field_at(&record##_schema, offsetof(struct record, member), message)
+
+/*
+ * A wait goes on with what is left of its time. Generations count anew where the broker is another one: any is newer
+ * than what the program has. A watch that has told something must tell all that is there now, as it will be interrupted
+ * by an overflow.
+ */
+static void renew_standing(struct call *call, uint8_t *message, bool another)
+{
+    uint32_t no_snapshot = htole32(SEALBUF_WATCH_NO_SNAPSHOT), flags;
+    uint64_t none = 0;
+
+    if (!call->stands)
+        return;
+    if (call_is_watch(call) && call->watching.interrupted) {
+        uint8_t *at = FIELD_AT(watch_request, flags, message);
+        memcpy(&flags, at, sizeof(flags));
+        flags &= ~no_snapshot;
+        memcpy(at, &flags, sizeof(flags));
+    }
+    if (call_is_watch(call))
+        return;
+    if (call->give_up_at >= 0) {
+        uint64_t left = (uint64_t)deadline_left(call->give_up_at);
+        left = htole64(left ? left : 1); /* 0 would be for ever */
+        memcpy(FIELD_AT(get_request, wait_ms, message), &left, sizeof(left));
+    }
+    if (another)
+        memcpy(FIELD_AT(get_request, newer_than, message), &none, sizeof(none));
+}
+
 /* 0, or the error with which the call (NULL: nobody's) ends instead of being sent. */
 static int renew_parcel(sealbuf_client *client, struct parcel *parcel, const struct header *header, struct call *call)
 {
@@ -126,28 +167,39 @@ static int renew_parcel(sealbuf_client *client, struct parcel *parcel, const str
 
     if (!call)
         return r;
+    if (r == 0)
+        renew_standing(call, parcel->message, client->link.another);
     if (r < 0) {
-        call->outcome = r;
-        call->sentence = sentence;
+        call_end_later(client, call, r, sentence);
     } else if (call->message) {
         memcpy(call->message, parcel->message, parcel->length);
     }
     return r;
 }
 
+/* The call of a parcel. Those that do not stand come in the order of the parcels: *ordered is the next of them. */
+static struct call *call_of(const sealbuf_client *client, uint32_t serial, struct call **ordered)
+{
+    struct call *call = client->standing.count ? standing_find(&client->standing, serial) : NULL;
+
+    if (call)
+        return call;
+    while (*ordered && (*ordered)->serial != serial)
+        *ordered = TAILQ_NEXT(*ordered, link);
+    return *ordered;
+}
+
 /* The parcels that are waiting are those of the last calls, in their order. */
 static void renew_requests(sealbuf_client *client)
 {
     struct outbox kept = STAILQ_HEAD_INITIALIZER(kept);
-    struct call *call = STAILQ_FIRST(&client->calls);
+    struct call *ordered = TAILQ_FIRST(&client->calls);
     struct parcel *parcel;
 
     while ((parcel = outbox_first(&client->outbox))) {
         struct header header = {0};
         header_decode(parcel->message, parcel->length, &header);
-        while (call && call->serial != header.serial)
-            call = STAILQ_NEXT(call, link);
-        if (renew_parcel(client, parcel, &header, call) < 0) {
+        if (renew_parcel(client, parcel, &header, call_of(client, header.serial, &ordered)) < 0) {
             outbox_drop_first(&client->outbox);
             continue;
         }
@@ -175,6 +227,7 @@ static int finish_readopting(sealbuf_client *client)
     holdings_commit(client->holdings);
     client->link.another = false;
     client->link.state = LINK_UP;
+    client->link.up_since = now_ms();
     client->link.last_error = 0;
     tell_new_ids(client);
     return 0;

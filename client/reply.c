@@ -114,6 +114,8 @@ static void fill_info(struct sealbuf_info *info, const struct buffer_record *sai
         .metadata = keep(arena, said->metadata),
         .metadata_size = said->metadata.length,
         .creator_security = keep(arena, said->creator_security),
+        .expire_ms = said->expire_ms,
+        .oldest = said->oldest,
     };
 }
 
@@ -155,6 +157,19 @@ static int wrap(struct reply_record *record, int fd_taken, bool writable, uint32
     return buffer->info ? 0 : -ENOMEM;
 }
 
+/* Takes the next descriptor, where it is what it should be. */
+static int take_confirmed(struct descriptors *descriptors, unsigned *used, const struct expectation *expected,
+                          struct reply_record *record)
+{
+    uint32_t seals;
+
+    if (*used >= descriptors->count || !confirmed(descriptors->fd[*used], expected, &seals))
+        return -SEALBUF_ERR_BAD_REPLY;
+    int fd = descriptors_take(descriptors, *used);
+    (*used)++;
+    return wrap(record, fd, expected->writable, seals);
+}
+
 /* A record of CREATE, ADOPT, GET, STAT or LIST; *used counts the descriptors that belong to the records before. */
 static int parse_buffer(const struct call *call, size_t i, struct reader *reader, struct descriptors *descriptors,
                         unsigned *used, struct reply_record *record, struct arena *arena)
@@ -162,7 +177,6 @@ static int parse_buffer(const struct call *call, size_t i, struct reader *reader
     bool carries = call->operation->opcode == SEALBUF_OP_CREATE || call->operation->opcode == SEALBUF_OP_GET;
     struct buffer_record said;
     const char *field;
-    uint32_t seals;
 
     if (record_decode(&buffer_record_schema, IGNORE_UNKNOWN, reader, &said, &field))
         return -SEALBUF_ERR_BAD_REPLY;
@@ -173,16 +187,10 @@ static int parse_buffer(const struct call *call, size_t i, struct reader *reader
         return -SEALBUF_ERR_BAD_REPLY;
     if (!said.descriptors)
         return 0;
-    if (*used >= descriptors->count)
-        return -SEALBUF_ERR_BAD_REPLY;
     const struct expectation *expected = &call->expected[i];
     if (expected->sized && said.size != expected->size)
         return -SEALBUF_ERR_BAD_REPLY;
-    if (!confirmed(descriptors->fd[*used], expected, &seals))
-        return -SEALBUF_ERR_BAD_REPLY;
-    int fd = descriptors_take(descriptors, *used);
-    (*used)++;
-    return wrap(record, fd, expected->writable, seals);
+    return take_confirmed(descriptors, used, expected, record);
 }
 
 static int parse_outcome(struct reader *reader, struct reply_record *record, struct arena *arena)
@@ -217,6 +225,40 @@ static int parse_token(struct reader *reader, struct reply_record *record, struc
     return 0;
 }
 
+/*
+ * A change that a watch tells. Its descriptor is one that only reads, with the seals that the buffer is said to have:
+ * there may be more by now. Kinds that are not known are passed on, but 0 is the library's own.
+ */
+static int parse_event(const struct call *call, struct reader *reader, struct descriptors *descriptors, unsigned *used,
+                       struct reply_record *record, struct arena *arena)
+{
+    struct event_record said;
+    const char *field;
+
+    if (record_decode(&event_record_schema, IGNORE_UNKNOWN, reader, &said, &field) || said.kind == 0)
+        return -SEALBUF_ERR_BAD_REPLY;
+    record->kind = said.kind;
+    fill_info(&record->info,
+              &(struct buffer_record){.id = said.id,
+                                      .size = said.size,
+                                      .generation = said.generation,
+                                      .published_ns = said.published_ns,
+                                      .expire_ms = said.expire_ms,
+                                      .seals = said.seals,
+                                      .flags = said.flags,
+                                      .mode = said.mode,
+                                      .owner = said.owner,
+                                      .group = said.group,
+                                      .name = said.name,
+                                      .metadata = said.metadata},
+              arena);
+    if (!said.descriptors)
+        return 0;
+    if (!call->watching.descriptors)
+        return -SEALBUF_ERR_BAD_REPLY;
+    return take_confirmed(descriptors, used, &(struct expectation){.seals = said.seals}, record);
+}
+
 static int parse_account(struct reader *reader, struct reply_record *record)
 {
     struct account_record said;
@@ -239,7 +281,9 @@ static int parse_account(struct reader *reader, struct reply_record *record)
                                                HELD(replies),
                                                HELD(queued_descriptors),
                                                HELD(in_flight),
-                                               HELD(stored)};
+                                               HELD(stored),
+                                               HELD(waits),
+                                               HELD(watches)};
 #undef HELD
     return 0;
 }
@@ -306,6 +350,8 @@ static int parse_records(const struct call *call, const struct header *header, s
             r = parse_token(reader, record, arena);
         else if (call->operation->reply == &account_record_schema)
             r = parse_account(reader, record);
+        else if (call->operation->reply == &event_record_schema)
+            r = parse_event(call, reader, descriptors, &used, record, arena);
         else
             r = parse_buffer(call, i, reader, descriptors, &used, record, arena);
         if (reply->status == 0 && record->status) {
@@ -340,6 +386,10 @@ static int parse(const struct call *call, struct header *header, struct reader *
         break;
     case SEALBUF_OP_ACCOUNTS:
         r = parse_records(call, header, reader, descriptors, reply, arena);
+        break;
+    case SEALBUF_OP_WATCH: /* as much as there is to tell */
+        r = header->count >= 1 ? parse_records(call, header, reader, descriptors, reply, arena)
+                               : -SEALBUF_ERR_BAD_REPLY;
         break;
     default:
         r = header->count == call->count ? parse_records(call, header, reader, descriptors, reply, arena)

@@ -120,11 +120,17 @@ static int explain_loss(sealbuf_client *client, const sealbuf_buffer *buffer)
 static int add_publish(sealbuf_client *client, struct call *call, const sealbuf_buffer *buffer, const void *given)
 {
     struct sealbuf_publish_options options;
+    char metadata[SEALBUF_MAX_METADATA];
+    struct span joined;
     int r = OPTIONS_COPY(&options, given);
 
     uint64_t id = holding_id(buffer);
+    if (r == 0 && options.reserved)
+        r = -EINVAL;
     if (r == 0 && id == 0)
         r = explain_loss(client, buffer);
+    if (r == 0)
+        r = join_metadata(options.metadata, metadata, &joined);
     if (r < 0)
         return call_abandon(client, call, r);
     struct publish_request record = {
@@ -134,6 +140,10 @@ static int add_publish(sealbuf_client *client, struct call *call, const sealbuf_
         .flags = options.flags,
         .name = span_of(options.name),
         .group = options.group,
+        .expected = options.expected,
+        .keep = options.keep,
+        .expire_ms = options.expire_ms,
+        .metadata = joined,
     };
     return call_add(client, call, &record);
 }
@@ -156,7 +166,12 @@ static int add_get(sealbuf_client *client, struct call *call, size_t i, const vo
     record.seals = options.seals;
     record.flags = options.flags & ~SEALBUF_GET_OF_OWNER;
     record.name = span_of(options.name);
+    record.generation = options.generation;
+    record.newer_than = options.newer_than;
+    record.wait_ms = options.wait_ms;
     call->secret |= record.token.length > 0;
+    call->stands |= (options.flags & SEALBUF_GET_WAIT) != 0;
+    call->wait_ms = options.wait_ms;
     call->expected[i] =
         (struct expectation){.seals = options.seals, .writable = !!(options.flags & SEALBUF_GET_WRITABLE)};
     r = call_add(client, call, &record);
@@ -170,13 +185,34 @@ static int add_target(sealbuf_client *client, struct call *call, size_t i, const
     int r = OPTIONS_COPY(&target, given);
 
     (void)i;
-    if (r == 0 && target.flags & ~SEALBUF_GET_OF_OWNER)
+    if (r == 0 && target.flags & ~(SEALBUF_GET_OF_OWNER | SEALBUF_TARGET_FLAGS))
         r = -SEALBUF_ERR_FLAGS;
     if (r < 0)
         return call_abandon(client, call, r);
     struct target_request record = {
         .id = target.id,
         .owner = owner_of(target.flags, target.owner),
+        .name = span_of(target.name),
+        .flags = target.flags & ~SEALBUF_GET_OF_OWNER,
+        .generation = target.generation,
+    };
+    return call_add(client, call, &record);
+}
+
+static int add_touch(sealbuf_client *client, struct call *call, const void *given, uint64_t expire_ms)
+{
+    struct sealbuf_target target;
+    int r = OPTIONS_COPY(&target, given);
+
+    if (r == 0 && target.id)
+        r = -SEALBUF_ERR_TARGET;
+    if (r == 0 && (target.flags & ~SEALBUF_GET_OF_OWNER || target.generation))
+        r = -SEALBUF_ERR_FLAGS;
+    if (r < 0)
+        return call_abandon(client, call, r);
+    struct touch_request record = {
+        .owner = owner_of(target.flags, target.owner),
+        .expire_ms = expire_ms,
         .name = span_of(target.name),
     };
     return call_add(client, call, &record);
@@ -315,6 +351,22 @@ int sealbuf_start_stat(sealbuf_client *client, const struct sealbuf_target *targ
                        void *userdata)
 {
     return start_many(client, SEALBUF_OP_STAT, add_target, targets, count, fn, userdata);
+}
+
+int sealbuf_start_touch(sealbuf_client *client, const struct sealbuf_target *targets, size_t count, uint64_t expire_ms,
+                        sealbuf_reply_fn *fn, void *userdata)
+{
+    if (!count_valid(count))
+        return -EINVAL;
+    struct call *call = call_begin(client, SEALBUF_OP_TOUCH, count, fn, userdata);
+    if (!call)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        int r = add_touch(client, call, options_at(targets, i), expire_ms);
+        if (r < 0)
+            return r;
+    }
+    return call_submit(client, call);
 }
 
 int sealbuf_start_share(sealbuf_client *client, const struct sealbuf_share_options *options, size_t count,

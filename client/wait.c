@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Waiting: for events in somebody's loop, and for the reply of a synchronous call. */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,7 +27,14 @@ int deadline_left(int64_t deadline)
 {
     int64_t left = deadline < 0 ? -1 : deadline - now_ms();
 
+    if (left > INT_MAX)
+        return INT_MAX;
     return deadline < 0 || left > 0 ? (int)left : 0;
+}
+
+int64_t deadline_after_wait(uint64_t wait_ms)
+{
+    return wait_ms == 0 || wait_ms > INT64_MAX / 2 ? -1 : now_ms() + (int64_t)wait_ms;
 }
 
 /* 0: the time is up. Positive: there is something to dispatch, perhaps. Without a socket only time passes. */
@@ -80,7 +88,7 @@ static int wait_in_poll(sealbuf_client *client, int64_t deadline)
     int r = left ? wait_for_events(client, left) : 0;
 
     if (r == 0)
-        return -SEALBUF_ERR_TIMED_OUT;
+        return deadline_left(deadline) ? 0 : -SEALBUF_ERR_TIMED_OUT; /* poll(2) does not wait for more than 24 days */
     return r < 0 ? r : client_dispatch(client, MSG_DONTWAIT);
 }
 
@@ -102,10 +110,20 @@ static int end_waiting(sealbuf_client *client, int serial, int error)
     return client_fail(client, error, sentence);
 }
 
+/* A GET that waits has its own time first, and then the one in which the broker is to say that it is over. */
+static int64_t deadline_of(const sealbuf_client *client, int serial)
+{
+    const struct call *call = serial > 0 ? call_find(client, (uint32_t)serial) : NULL;
+
+    if (!call || !call->stands)
+        return deadline_after(client->timeout_ms);
+    return call->give_up_at < 0 || client->timeout_ms < 0 ? -1 : call->give_up_at + client->timeout_ms;
+}
+
 int wait_for(sealbuf_client *client, int serial, struct waiting *waiting)
 {
     bool alone = client->pending == 1 && STAILQ_EMPTY(&client->outbox) && link_up(&client->link);
-    int64_t deadline = deadline_after(client->timeout_ms);
+    int64_t deadline = deadline_of(client, serial);
     int r = serial;
 
     if (!link_up(&client->link))

@@ -2,6 +2,7 @@
 #include "broker.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -64,19 +65,34 @@ const char *broker_name(const struct options *options, size_t i)
     return options->has_token ? "the shared buffer" : options->operands[i];
 }
 
-int broker_get(sealbuf_client *client, const struct options *options, size_t i, sealbuf_buffer **buffer)
+struct sealbuf_get_options broker_get_options(const struct options *options, const char *name)
 {
-    struct sealbuf_get_options get = {
-        .struct_size = sizeof(get),
-        .name = options->has_token ? NULL : options->operands[i],
+    /* Who asks for a newer one wants it, not the news that there is none yet. */
+    bool wait = options->wait || (options->has_newer_than && !options->no_wait);
+
+    return (struct sealbuf_get_options){
+        .struct_size = sizeof(struct sealbuf_get_options),
+        .name = options->has_token ? NULL : name,
         .token = options->has_token ? options->token : NULL,
         .owner = options->owner,
         .seals = options->require,
-        .flags = SEALBUF_GET_DETAILS | (options->has_owner ? SEALBUF_GET_OF_OWNER : 0),
+        .flags = SEALBUF_GET_DETAILS | (options->has_owner ? SEALBUF_GET_OF_OWNER : 0) | (wait ? SEALBUF_GET_WAIT : 0) |
+                 (options->first ? SEALBUF_GET_FIRST : 0) | (options->atomic ? SEALBUF_GET_ATOMIC : 0),
+        .generation = options->generation,
+        .newer_than = options->newer_than,
+        .wait_ms = options->wait_ms,
     };
+}
+
+int broker_get(sealbuf_client *client, const struct options *options, const char *name, sealbuf_buffer **buffer)
+{
+    struct sealbuf_get_options get = broker_get_options(options, name);
 
     int r = sealbuf_get(client, buffer, &get);
-    return r < 0 ? report_broker(client, r, "cannot get '%s'", broker_name(options, i)) : 0;
+    if (r == 0)
+        return 0;
+    int status = report_broker(client, r, "cannot get '%s'", name);
+    return r == -SEALBUF_ERR_TIMED_OUT && get.flags & SEALBUF_GET_WAIT ? STATUS_TIMED_OUT : status;
 }
 
 struct sealbuf_target broker_target(const struct options *options, const char *name)
@@ -86,5 +102,6 @@ struct sealbuf_target broker_target(const struct options *options, const char *n
         .name = name,
         .owner = options->owner,
         .flags = options->has_owner ? SEALBUF_GET_OF_OWNER : 0,
+        .generation = options->generation,
     };
 }

@@ -26,10 +26,12 @@ size_t broker_count(const struct options *options);
 /* What reports call the i-th. */
 const char *broker_name(const struct options *options, size_t i);
 
-/* The i-th buffer: by a name of --owner's, or by the token; with the seals of --require. */
-int broker_get(sealbuf_client *client, const struct options *options, size_t i, sealbuf_buffer **buffer);
+/* How to get it: by this name of --owner's, or by the token; with the seals of --require. */
+struct sealbuf_get_options broker_get_options(const struct options *options, const char *name);
+/* name: what broker_name says. Waits where that is wanted. */
+int broker_get(sealbuf_client *client, const struct options *options, const char *name, sealbuf_buffer **buffer);
 
-/* Which name is meant, for stat and remove. */
+/* Which name is meant, for stat, touch and remove. */
 struct sealbuf_target broker_target(const struct options *options, const char *name);
 
 #endif

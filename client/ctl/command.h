@@ -20,7 +20,9 @@ enum command_bit {
     FOR_SHARE = 1 << 8,
     FOR_REVOKE = 1 << 9,
     FOR_ADMIN = 1 << 10,
-    FOR_ALL = (1 << 11) - 1,
+    FOR_TOUCH = 1 << 11,
+    FOR_WATCH = 1 << 12,
+    FOR_ALL = (1 << 13) - 1,
 };
 
 struct command {
@@ -46,6 +48,8 @@ int command_get(const struct options *options);
 int command_exec(const struct options *options);
 int command_list(const struct options *options);
 int command_stat(const struct options *options);
+int command_watch(const struct options *options);
+int command_touch(const struct options *options);
 int command_remove(const struct options *options);
 int command_share(const struct options *options);
 int command_revoke(const struct options *options);

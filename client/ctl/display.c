@@ -102,6 +102,13 @@ const char *display_duration(uint64_t nanoseconds, char text[DISPLAY_SIZE])
     return scaled((double)nanoseconds, units, text);
 }
 
+const char *display_milliseconds(uint64_t milliseconds, char text[DISPLAY_SIZE])
+{
+    const uint64_t factor = 1000000;
+
+    return display_duration(milliseconds < UINT64_MAX / factor ? milliseconds * factor : UINT64_MAX, text);
+}
+
 const char *display_time(uint64_t nanoseconds_since_epoch, char text[DISPLAY_SIZE])
 {
     time_t seconds = (time_t)(nanoseconds_since_epoch / 1000000000);

@@ -23,6 +23,7 @@ size_t display_width(const char *text);
 const char *display_bytes(uint64_t bytes, char text[DISPLAY_SIZE]);
 /* "3.5 us", "1.2 s", "3 min", "2.1 days". */
 const char *display_duration(uint64_t nanoseconds, char text[DISPLAY_SIZE]);
+const char *display_milliseconds(uint64_t milliseconds, char text[DISPLAY_SIZE]);
 /* "2026-01-31T12:00:00+01:00": local time; "never" for 0. */
 const char *display_time(uint64_t nanoseconds_since_epoch, char text[DISPLAY_SIZE]);
 /* The user's name, or its number where it has none. */

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,15 +70,28 @@ static char *substitute(const struct options *options, const char *argument, con
     return text;
 }
 
+/* Which name, and which of its buffers, it is: not known before where one asks for the first, or the next one. */
+static void tell_name(const struct options *options, const struct sealbuf_info *info)
+{
+    char generation[24];
+
+    if (broker_count(options) > 1 || !info->name[0])
+        return;
+    snprintf(generation, sizeof(generation), "%" PRIu64, info->generation);
+    if (setenv("SEALBUF_NAME", info->name, 1) < 0 || setenv("SEALBUF_GENERATION", generation, 1) < 0)
+        report_out_of_memory();
+}
+
 static int inherit(sealbuf_client *client, const struct options *options, size_t i, json_t *array, int *fd)
 {
     CLEANUP(cleanup_buffer)
     sealbuf_buffer *buffer = NULL;
 
-    int r = broker_get(client, options, i, &buffer);
+    int r = broker_get(client, options, broker_name(options, i), &buffer);
     if (r)
         return r;
     json_t *object = output_details(sealbuf_buffer_info(buffer));
+    tell_name(options, sealbuf_buffer_info(buffer));
     *fd = sealbuf_buffer_take_fd(take_pointer(buffer));
     if (fcntl(*fd, F_SETFD, 0) < 0)
         return report_system(errno, "", "cannot hand '%s' on", broker_name(options, i));
@@ -101,21 +114,6 @@ static int inherit_all(const struct options *options, int *fds)
     return r || !options->json ? r : output_json(stderr, json_incref(array));
 }
 
-/* main ignores these for its own sake; the command expects what every command expects. */
-static void restore_signals(void)
-{
-    signal(SIGPIPE, SIG_DFL);
-    signal(SIGXFSZ, SIG_DFL);
-}
-
-static int report_program(const char *program, int error)
-{
-    report_system(error,
-                  error == ENOENT ? "give a command that is in $PATH, or its path" : "give a command that can be run",
-                  "cannot run '%s'", program);
-    return error == ENOENT ? STATUS_NO_COMMAND : STATUS_NOT_EXECUTABLE;
-}
-
 /* Before anything is got: a buffer that one takes by getting it must not be lost because of a misspelt command. */
 static int check_program(const struct options *options)
 {
@@ -125,15 +123,7 @@ static int check_program(const struct options *options)
     for (const char *text = program; *text; text++)
         if (placeholder(options, text, &length) != NO_NAME)
             return 0;
-    int r = program_find(program);
-    return r < 0 ? report_program(program, -r) : 0;
-}
-
-static int run(char **arguments)
-{
-    restore_signals();
-    execvp(arguments[0], arguments);
-    return report_program(arguments[0], errno);
+    return program_check(program);
 }
 
 int command_exec(const struct options *options)
@@ -159,7 +149,7 @@ int command_exec(const struct options *options)
         return r;
     for (size_t i = 0; i < count; i++)
         arguments[i] = substitute(options, options->program[i], fds);
-    r = run(arguments);
+    r = program_run(arguments);
     for (size_t i = 0; i < count; i++)
         free(arguments[i]);
     return r;

@@ -1,13 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* sealbufctl get: a buffer's content goes to standard output, or to a file. */
+/* sealbufctl get: a buffer's content goes to standard output, or to a file; or that of many, to a directory. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "broker.h"
 #include "command.h"
+#include "display.h"
+#include "each.h"
 #include "options.h"
 #include "output.h"
 #include "report.h"
@@ -26,6 +31,8 @@ static enum transfer_way way_to(int fd, const sealbuf_buffer *buffer)
         return TRANSFER_SENDFILE;
     return sealbuf_buffer_has_seals(buffer, SEALBUF_SEALS_IMMUTABLE) == 1 ? TRANSFER_SENDFILE : TRANSFER_COPY;
 }
+
+/* ---- One --------------------------------------------------------------------------------------------------------- */
 
 static int empty(const sealbuf_buffer *buffer, const struct sink *sink, const char *name)
 {
@@ -53,7 +60,17 @@ static int empty(const sealbuf_buffer *buffer, const struct sink *sink, const ch
     return 0;
 }
 
-int command_get(const struct options *options)
+/* Which one it was, where the prefix does not say it. Standard output may be the content's, and is nothing else's then.
+ */
+static int print_first(FILE *stream, const struct sealbuf_info *info)
+{
+    CLEANUP(cleanup_free)
+    char *name = display_harmless(info->name);
+
+    return fprintf(stream, "%s\n", name) < 0 ? report_output(errno) : 0;
+}
+
+static int get_one(const struct options *options)
 {
     const char *name = broker_name(options, 0);
     CLEANUP(cleanup_client)
@@ -68,14 +85,131 @@ int command_get(const struct options *options)
     if (!r)
         r = sink_open(&sink, options->output);
     if (!r)
-        r = broker_get(client, options, 0, &buffer);
+        r = broker_get(client, options, name, &buffer);
     if (!r)
         r = empty(buffer, &sink, name);
     if (!r)
         r = sink_commit(&sink);
-    if (r || !options->json)
+    FILE *stream = sink.fd == STDOUT_FILENO ? stderr : stdout;
+    if (!r && options->json)
+        return output_json(stream, output_details(sealbuf_buffer_info(buffer)));
+    return r || !options->first ? r : print_first(stream, sealbuf_buffer_info(buffer));
+}
+
+/* ---- Many, into a directory -------------------------------------------------------------------------------------- */
+
+/* The directories that the name goes through; no part of a name is `..`, so all of them are below ours. */
+static int make_parents(char *path, size_t directory)
+{
+    for (char *slash = path + directory; (slash = strchr(slash + 1, '/'));) {
+        *slash = '\0';
+        int r = mkdir(path, 0777), error = errno;
+        *slash = '/';
+        if (r < 0 && error != EEXIST)
+            return report_system(error, "give --output-dir a directory that you may write to",
+                                 "cannot make the directories for '%s'", path);
+    }
+    return 0;
+}
+
+static int store(const struct options *options, const sealbuf_buffer *buffer)
+{
+    const char *name = sealbuf_buffer_info(buffer)->name;
+    CLEANUP(cleanup_free)
+    char *path = NULL;
+    CLEANUP(sink_close)
+    struct sink sink = {.fd = -1};
+
+    if (asprintf(&path, "%s/%s", options->output_dir, name) < 0)
+        report_out_of_memory();
+    int r = make_parents(path, strlen(options->output_dir));
+    if (!r)
+        r = sink_open(&sink, path);
+    if (!r)
+        r = empty(buffer, &sink, name);
+    return r ? r : sink_commit(&sink);
+}
+
+static int get_and_store(sealbuf_client *client, const struct options *options, const char *name, json_t **object)
+{
+    CLEANUP(cleanup_buffer)
+    sealbuf_buffer *buffer = NULL;
+
+    int r = broker_get(client, options, name, &buffer);
+    if (!r)
+        r = store(options, buffer);
+    if (r)
         return r;
-    /* Where standard output is the content's, it is nothing else's. */
-    bool content_on_stdout = sink.fd == STDOUT_FILENO;
-    return output_json(content_on_stdout ? stderr : stdout, output_details(sealbuf_buffer_info(buffer)));
+    *object = output_details(sealbuf_buffer_info(buffer));
+    return options->first && !options->json ? print_first(stdout, sealbuf_buffer_info(buffer)) : 0;
+}
+
+static int store_all(const struct options *options, sealbuf_buffer **buffers)
+{
+    CLEANUP(json_decrefp)
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < options->operand_count; i++) {
+        int r = store(options, buffers[i]);
+        if (r)
+            return r;
+        json_array_append_new(array, output_details(sealbuf_buffer_info(buffers[i])));
+    }
+    return options->json ? output_json(stdout, json_incref(array)) : 0;
+}
+
+static int get_batch(const struct options *options)
+{
+    size_t count = options->operand_count;
+    CLEANUP(cleanup_client)
+    sealbuf_client *client = NULL;
+    CLEANUP(cleanup_free)
+    struct sealbuf_get_options *gets = calloc(count, sizeof(*gets));
+    CLEANUP(cleanup_free)
+    sealbuf_buffer **buffers = calloc(count, sizeof(*buffers));
+
+    if (!gets || !buffers)
+        report_out_of_memory();
+    for (size_t i = 0; i < count; i++)
+        gets[i] = broker_get_options(options, options->operands[i]);
+    int status = broker_connect(options, &client);
+    if (status)
+        return status;
+    int r = sealbuf_get_many(client, buffers, NULL, gets, count);
+    status = r < 0 ? report_broker(client, r, "cannot get these, and so none of them") : store_all(options, buffers);
+    for (size_t i = 0; i < count; i++)
+        sealbuf_buffer_free(buffers[i]);
+    return status;
+}
+
+/* Before anything is got, as with one. */
+static int check_directory(const char *path)
+{
+    struct stat st;
+
+    int r = stat(path, &st);
+    if (r == 0 && !S_ISDIR(st.st_mode)) {
+        r = -1;
+        errno = ENOTDIR;
+    }
+    if (r == 0)
+        r = faccessat(AT_FDCWD, path, W_OK | X_OK, AT_EACCESS);
+    if (r < 0)
+        return report_system(errno, "give --output-dir a directory that you may write to", "cannot write to '%s'",
+                             path);
+    return 0;
+}
+
+static int get_many(const struct options *options)
+{
+    int r = check_directory(options->output_dir);
+
+    if (r)
+        return r;
+    return options->atomic ? get_batch(options) : each_name(options, "get", get_and_store);
+}
+
+int command_get(const struct options *options)
+{
+    return options->output_dir ? get_many(options) : get_one(options);
 }

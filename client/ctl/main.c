@@ -54,7 +54,8 @@ static int run(const struct options *options)
 {
     if (options->help) {
         help_print(options->command);
-        return 0;
+        /* It is longer than what stdio keeps: some of it was written already. */
+        return ferror(stdout) ? report_output(errno) : 0;
     }
     if (options->version) {
         version_print();

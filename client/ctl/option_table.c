@@ -89,6 +89,7 @@ static int take_all(struct options *options, const char *value)
 
 static int take_count(struct options *options, const char *value)
 {
+    options->has_count = true;
     return value_count("--count", value, &options->count);
 }
 
@@ -150,6 +151,112 @@ static int take_token_file(struct options *options, const char *value)
     return 0;
 }
 
+static int take_keep(struct options *options, const char *value)
+{
+    return value_keep("--keep", value, &options->keep);
+}
+
+static int take_if_generation(struct options *options, const char *value)
+{
+    options->compare = true;
+    return value_generation("--if-generation", value, 0, &options->if_generation);
+}
+
+static int take_wait(struct options *options, const char *value)
+{
+    options->wait = true;
+    return value ? value_duration("--wait", value, &options->wait_ms) : 0;
+}
+
+static int take_newer_than(struct options *options, const char *value)
+{
+    options->has_newer_than = true;
+    return value_generation("--newer-than", value, 0, &options->newer_than);
+}
+
+static int take_generation(struct options *options, const char *value)
+{
+    return value_generation("--generation", value, 1, &options->generation);
+}
+
+static int take_output_dir(struct options *options, const char *value)
+{
+    if (*value == '\0')
+        return report_usage("--output-dir: the name is empty; give the name of a directory");
+    options->output_dir = value;
+    return 0;
+}
+
+static int take_no_expire(struct options *options, const char *value)
+{
+    (void)value;
+    options->no_expire = true;
+    return 0;
+}
+
+static int take_evictable(struct options *options, const char *value)
+{
+    (void)value;
+    options->evictable = true;
+    return 0;
+}
+
+static int take_atomic(struct options *options, const char *value)
+{
+    (void)value;
+    options->atomic = true;
+    return 0;
+}
+
+static int take_no_wait(struct options *options, const char *value)
+{
+    (void)value;
+    options->no_wait = true;
+    return 0;
+}
+
+static int take_first(struct options *options, const char *value)
+{
+    (void)value;
+    options->first = true;
+    return 0;
+}
+
+static int take_exact(struct options *options, const char *value)
+{
+    (void)value;
+    options->exact = true;
+    return 0;
+}
+
+static int take_no_snapshot(struct options *options, const char *value)
+{
+    (void)value;
+    options->no_snapshot = true;
+    return 0;
+}
+
+static int take_details(struct options *options, const char *value)
+{
+    (void)value;
+    options->details = true;
+    return 0;
+}
+
+static int take_exec(struct options *options, const char *value)
+{
+    (void)value;
+    options->each_event = true;
+    return 0;
+}
+
+static int take_keep_going(struct options *options, const char *value)
+{
+    (void)value;
+    options->keep_going = true;
+    return 0;
+}
+
 static int take_help(struct options *options, const char *value)
 {
     (void)value;
@@ -174,20 +281,39 @@ static const struct option_row rows[OPTION_ROWS] = {
     {"take", NULL, FOR_PUT | FOR_SHARE, 0, "who gets it takes it: it is gone from the broker", take_take},
     {"volatile", NULL, FOR_PUT, 0, "it need not survive the broker", take_volatile},
     {"or-volatile", NULL, FOR_PUT, 0, "it is to survive, but where there is no room need not", take_or_volatile},
+    {"if-generation", "N", FOR_PUT | FOR_REMOVE, 0, "only if the name is at this generation; put: 0 if it is not bound",
+     take_if_generation},
+    {"keep", "N", FOR_PUT, 0, "so many former generations can still be got [0]", take_keep},
+    {"evictable", NULL, FOR_PUT, 0, "it may go, least recently used first, where a limit is met", take_evictable},
+    {"atomic", NULL, FOR_PUT | FOR_GET | FOR_REMOVE, 0, "all of the names in one step, or none", take_atomic},
     {"uses", "N", FOR_SHARE, 0, "how often the token can be redeemed [any number of times]", take_uses},
-    {"expire", "DURATION", FOR_SHARE, 0, "for how long it is good, such as 30s, 5min or 2h [as the buffer]",
+    {"expire", "DURATION", FOR_SHARE | FOR_PUT | FOR_TOUCH, 0, "for how long it is good, such as 30s, 5min or 2h",
      take_expire},
+    {"no-expire", NULL, FOR_TOUCH, 0, "it is there until it is removed", take_no_expire},
     {"writable", NULL, FOR_SHARE, 0, "it is good for writing, too", take_writable},
     {"token", "TOKEN", FOR_GET | FOR_EXEC | FOR_REVOKE, 0, "a token in place of NAME; everybody sees it in ps(1)",
      take_token},
     {"token-file", "FILE", FOR_GET | FOR_EXEC | FOR_REVOKE, 0, "the file that has the token; - is standard input",
      take_token_file},
+    {"wait", "[=DURATION]", FOR_GET | FOR_EXEC, 0, "until it is there, for so long at most [for ever]", take_wait},
+    {"newer-than", "N", FOR_GET | FOR_EXEC, 0, "a generation above this one; waits for it", take_newer_than},
+    {"no-wait", NULL, FOR_GET | FOR_EXEC, 0, "with --newer-than: not if there is none yet", take_no_wait},
+    {"generation", "N", FOR_GET | FOR_EXEC | FOR_STAT, 0, "this one, current or kept [the current one]",
+     take_generation},
+    {"first", NULL, FOR_GET | FOR_EXEC, 0, "NAME is a prefix: the first name that there is under it", take_first},
+    {"exact", NULL, FOR_WATCH, 0, "PREFIX is a name: nothing but that", take_exact},
+    {"no-snapshot", NULL, FOR_WATCH, 0, "not what is there, only what happens from now on", take_no_snapshot},
+    {"exec", NULL, FOR_WATCH, 0, "run a command for each event; all that follows is the command", take_exec},
+    {"keep-going", NULL, FOR_WATCH, 0, "with --exec: also when a command has failed", take_keep_going},
+    {"output-dir", "DIR", FOR_GET, 0, "write each NAME to a file of this name in DIR", take_output_dir},
     {"output", "FILE", FOR_GET, 'o', "write to this file, all of it or nothing", take_output},
-    {"owner", "USER", FOR_GET | FOR_EXEC | FOR_LIST | FOR_STAT | FOR_REMOVE | FOR_SHARE | FOR_REVOKE, 0,
+    {"owner", "USER",
+     FOR_GET | FOR_EXEC | FOR_LIST | FOR_STAT | FOR_WATCH | FOR_TOUCH | FOR_REMOVE | FOR_SHARE | FOR_REVOKE, 0,
      "whose name it is: a user's name or uid [yourself]", take_owner},
     {"require", "LIST", FOR_GET | FOR_EXEC, 0, "the seals that it must have [immutable]", take_require},
     {"all", NULL, FOR_LIST | FOR_STATS, 0, "the names, or accounts, of all users, as far as you may", take_all},
-    {"count", "N", FOR_PING, 0, "round trips [1]", take_count},
+    {"details", NULL, FOR_LIST, 0, "with the metadata", take_details},
+    {"count", "N", FOR_PING | FOR_WATCH, 0, "round trips [1], or events after which it ends [never]", take_count},
     {"socket", "PATH", FOR_ALL, 's', "where the broker listens [$SEALBUF_SOCKET, or its usual places]", take_socket},
     {"json", NULL, FOR_ALL, 0, "print JSON", take_json},
     {"help", NULL, FOR_ALL, 'h', "print this, and exit", take_help},
@@ -224,8 +350,9 @@ void options_print(const struct command *command)
             continue;
         if (row->letter)
             snprintf(letter, sizeof(letter), "-%c, ", row->letter);
-        snprintf(text, sizeof(text), "%s--%s%s%s", letter, row->name, row->argument ? " " : "",
-                 row->argument ? row->argument : "");
+        const char *argument = row->argument ? row->argument : "";
+        snprintf(text, sizeof(text), "%s--%s%s%s", letter, row->name, *argument && *argument != '[' ? " " : "",
+                 argument);
         printf("  %-21s  ", text);
         if (!command)
             print_commands(row);

@@ -8,11 +8,11 @@
 struct command;
 struct options;
 
-#define OPTION_ROWS 23
+#define OPTION_ROWS 39
 
 struct option_row {
     const char *name;
-    const char *argument; /* NULL: none */
+    const char *argument; /* NULL: none; "[=WHAT]": it may be left out */
     unsigned commands;    /* that take it: enum command_bit */
     char letter;          /* 0: none */
     const char *help;

@@ -7,6 +7,7 @@
 
 #include <sealbuf.h>
 
+#include "combination.h"
 #include "command.h"
 #include "option_table.h"
 #include "report.h"
@@ -39,7 +40,9 @@ static void make_tables(struct option long_options[OPTION_ROWS + 1], char letter
     memset(long_options, 0, (OPTION_ROWS + 1) * sizeof(long_options[0]));
     for (size_t i = 0; (row = option_row_at(i)); i++) {
         long_options[i].name = row->name;
-        long_options[i].has_arg = row->argument ? required_argument : no_argument;
+        long_options[i].has_arg = !row->argument          ? no_argument
+                                  : *row->argument == '[' ? optional_argument
+                                                          : required_argument;
         long_options[i].val = ROW_VALUE + (int)i;
         if (!row->letter)
             continue;
@@ -65,7 +68,7 @@ static int refuse_option(int result, const char *argument)
 }
 
 /* Fills operands, the command's name first; the bits of `given` say which rows were there. */
-static int scan(struct options *options, int argc, char **argv, unsigned *given)
+static int scan(struct options *options, int argc, char **argv, uint64_t *given)
 {
     struct option long_options[OPTION_ROWS + 1];
     char letters[2 * OPTION_ROWS + 3];
@@ -84,9 +87,13 @@ static int scan(struct options *options, int argc, char **argv, unsigned *given)
         int r = option_row_at(row)->take(options, optarg);
         if (r)
             return r;
-        *given |= 1u << row;
+        *given |= UINT64_C(1) << row;
+        if (options->each_event)
+            break;
     }
-    if (optind <= argc && strcmp(argv[optind - 1], "--") == 0)
+    if (options->each_event && optind < argc && strcmp(argv[optind], "--") == 0)
+        optind++;
+    if (options->each_event || (optind <= argc && strcmp(argv[optind - 1], "--") == 0))
         options->program = argv + optind;
     return 0;
 }
@@ -113,7 +120,7 @@ static void join_operands(struct options *options)
 {
     bool exec = options->command->bit == FOR_EXEC;
 
-    if (!options->program || (exec && (options->operand_count > 0 || options->has_token)))
+    if (!options->program || options->each_event || (exec && (options->operand_count > 0 || options->has_token)))
         return;
     while (*options->program && !(exec && strcmp(*options->program, "--") == 0))
         options->operands[options->operand_count++] = *options->program++;
@@ -141,38 +148,32 @@ static int check_operands(const struct options *options)
         return r;
     if (options->operand_count < command->least && !options->has_token)
         return report_usage("%s needs a NAME; use: sealbufctl %s %s", command->name, command->name, command->synopsis);
-    if (options->operand_count > command->most)
+    if (options->operand_count > combination_most(options))
         return report_usage("%s does not take '%s'; use: sealbufctl %s%s%s", command->name,
-                            options->operands[command->most], command->name, *command->synopsis ? " " : "",
+                            options->operands[combination_most(options)], command->name, *command->synopsis ? " " : "",
                             command->synopsis);
     for (size_t i = 0; i < options->operand_count; i++)
-        if (*options->operands[i] == '\0' && command->bit != FOR_LIST)
+        if (*options->operands[i] == '\0' && !(command->bit & (FOR_LIST | FOR_WATCH)))
             return report_usage("the NAME '' is empty; use: sealbufctl %s %s", command->name, command->synopsis);
     if (command->bit == FOR_EXEC && (!options->program || !*options->program))
         return report_usage("exec needs a command behind '--'; use: sealbufctl exec %s", command->synopsis);
     return 0;
 }
 
-static int check_options(const struct options *options, unsigned given)
+static int check_options(const struct options *options, uint64_t given)
 {
     const struct option_row *row;
 
     for (size_t i = 0; (row = option_row_at(i)); i++)
-        if ((given & 1u << i) && !(row->commands & options->command->bit))
+        if ((given & UINT64_C(1) << i) && !(row->commands & options->command->bit))
             return report_usage("%s takes no --%s; see 'sealbufctl %s --help'", options->command->name, row->name,
                                 options->command->name);
-    if (options->all && options->has_owner)
-        return report_usage("--all and --owner contradict each other; leave one of them out");
-    if (options->is_volatile && options->or_volatile)
-        return report_usage("--volatile and --or-volatile exclude each other; give one of them");
-    if (options->has_group && !(options->mode & 060))
-        return report_usage("--group: mode %04o gives a group nothing; give --mode 0640, for example", options->mode);
     return 0;
 }
 
 int options_parse(struct options *options, int argc, char **argv)
 {
-    unsigned given = 0;
+    uint64_t given = 0;
 
     *options = (struct options){
         .seals = SEALBUF_SEALS_IMMUTABLE,
@@ -192,6 +193,8 @@ int options_parse(struct options *options, int argc, char **argv)
     r = check_options(options, given);
     if (!r)
         r = check_operands(options);
+    if (!r)
+        r = combination_check(options);
     if (!r && options->token_file)
         r = value_token_file("--token-file", options->token_file, options->token);
     return r;

@@ -32,20 +32,36 @@ struct options {
     uint32_t seals;   /* that put applies */
     uint32_t require; /* that get and exec insist on */
     uint32_t mode;
+    bool has_count;
     unsigned count;
     uint32_t uses;      /* 0: any number */
     uint64_t expire_ms; /* 0: never */
+    bool no_expire;
+    bool evictable;
+    uint32_t keep; /* former generations */
+    bool atomic;
+    bool compare; /* with if_generation */
+    uint64_t if_generation;
+    bool wait, no_wait;
+    uint64_t wait_ms; /* 0: for ever */
+    bool has_newer_than;
+    uint64_t newer_than;
+    uint64_t generation; /* 0: the current one */
+    bool first;
+    bool exact, no_snapshot;
+    bool details;
+    bool each_event, keep_going; /* watch --exec */
     bool has_token;
     char token[SEALBUF_TOKEN_TEXT];
     const char *token_file;
-    const char *output;
+    const char *output, *output_dir;
     const char *label;
     const char **metadata; /* KEY=VALUE, NULL at the end */
     size_t metadata_count;
 
     char **operands; /* behind the command; owned, the strings are argv's */
     size_t operand_count;
-    char **program; /* behind `--`, for exec; points into argv, NULL at the end */
+    char **program; /* behind `--`, for exec, or --exec, for watch; points into argv, NULL at the end */
 };
 
 /* 0, or an exit status, reported. Free the options in both cases. */

@@ -114,7 +114,19 @@ static int add_origin(json_t *object, const struct sealbuf_info *info)
     return origin ? json_object_update(object, origin) : -1;
 }
 
-json_t *output_info(const struct sealbuf_info *info)
+/* How long the name is there: null for no end, and where there is no name. */
+static int add_lease(json_t *object, const struct sealbuf_info *info)
+{
+    CLEANUP(json_decrefp)
+    json_t *lease = json_pack(
+        "{s:o, s:o, s:b, s:b}", "oldest", of_name(info, output_number(info->oldest ? info->oldest : info->generation)),
+        "expire_ms", info->expire_ms ? output_number(info->expire_ms) : json_null(), "evictable",
+        !!(info->flags & SEALBUF_INFO_EVICTABLE), "until_close", !!(info->flags & SEALBUF_INFO_CONNECTED));
+
+    return lease ? json_object_update(object, lease) : -1;
+}
+
+static json_t *describe(const struct sealbuf_info *info)
 {
     json_t *object =
         json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:b, s:b, s:b, s:b, s:b}", "name",
@@ -126,7 +138,7 @@ json_t *output_info(const struct sealbuf_info *info)
                   !!(info->flags & SEALBUF_INFO_EXECUTABLE), "huge", !!(info->flags & SEALBUF_INFO_HUGE), "take",
                   !!(info->flags & SEALBUF_INFO_TAKE), "survives", !!(info->flags & SEALBUF_INFO_SURVIVES));
 
-    if (!object || add_origin(object, info) == 0)
+    if (!object || (add_origin(object, info) == 0 && add_lease(object, info) == 0))
         return object;
     json_decref(object);
     return NULL;
@@ -134,7 +146,7 @@ json_t *output_info(const struct sealbuf_info *info)
 
 json_t *output_details(const struct sealbuf_info *info)
 {
-    json_t *object = output_info(info);
+    json_t *object = describe(info);
 
     json_object_set_new(object, "metadata", metadata(info));
     return object;
@@ -151,12 +163,45 @@ json_t *output_error(const char *name, int error)
     return object;
 }
 
-int output_json(FILE *stream, json_t *value)
+json_t *output_change(const char *event, const struct sealbuf_info *info)
+{
+    char text[DISPLAY_SIZE];
+    json_t *object = json_pack("{s:s}", "event", event);
+
+    if (!info)
+        return object;
+    CLEANUP(json_decrefp)
+    json_t *rest = json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:I, s:I, s:o, s:o, s:o, s:b, s:b, s:b, s:o}", "name",
+        output_text(info->name), "id", output_number(info->id), "generation", output_number(info->generation), "size",
+        output_number(info->size), "seals", output_seals(info->seals), "seals_raw", (json_int_t)info->seals, "mode",
+        mode_text(info->mode), "owner", (json_int_t)info->owner, "group", (json_int_t)info->group, "owner_name",
+        output_text(display_user(info->owner, text)), "published_ns", output_number(info->published_ns), "expire_ms",
+        info->expire_ms ? output_number(info->expire_ms) : json_null(), "take", !!(info->flags & SEALBUF_INFO_TAKE),
+        "survives", !!(info->flags & SEALBUF_INFO_SURVIVES), "evictable", !!(info->flags & SEALBUF_INFO_EVICTABLE),
+        "metadata", metadata(info));
+    if (rest && json_object_update(object, rest) == 0)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+static int print_json(FILE *stream, json_t *value, size_t flags)
 {
     if (!value)
         report_out_of_memory();
-    bool printed = json_dumpf(value, stream, JSON_INDENT(2)) == 0 && fputc('\n', stream) != EOF;
+    bool printed = json_dumpf(value, stream, flags) == 0 && fputc('\n', stream) != EOF;
     int error = errno;
     json_decref(value);
     return printed ? 0 : report_output(error);
+}
+
+int output_json_line(FILE *stream, json_t *value)
+{
+    return print_json(stream, value, JSON_COMPACT);
+}
+
+int output_json(FILE *stream, json_t *value)
+{
+    return print_json(stream, value, JSON_INDENT(2));
 }

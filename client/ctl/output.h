@@ -18,13 +18,16 @@ json_t *output_text(const char *text);
 json_t *output_number(uint64_t number);
 json_t *output_seals(uint32_t seals);
 json_t *output_time(uint64_t nanoseconds_since_epoch);
-/* All that list tells of a buffer; and with the metadata, all that stat and get do. */
-json_t *output_info(const struct sealbuf_info *info);
+/* All that is told of a buffer. */
 json_t *output_details(const struct sealbuf_info *info);
+/* What a watch tells; info is NULL where it is of no name. */
+json_t *output_change(const char *event, const struct sealbuf_info *info);
 /* A NAME that could not be dealt with, between those that could; NULL for what has no name, a token. */
 json_t *output_error(const char *name, int error);
 
 /* Prints and releases it. 0, or STATUS_FAILED, reported. */
 int output_json(FILE *stream, json_t *value);
+/* The same, on one line. */
+int output_json_line(FILE *stream, json_t *value);
 
 #endif

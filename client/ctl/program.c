@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,4 +61,28 @@ int program_find(const char *name)
         if (*folder == '\0')
             return somewhere ? -EACCES : -ENOENT;
     }
+}
+
+static int report_program(const char *program, int error)
+{
+    report_system(error,
+                  error == ENOENT ? "give a command that is in $PATH, or its path" : "give a command that can be run",
+                  "cannot run '%s'", program);
+    return error == ENOENT ? STATUS_NO_COMMAND : STATUS_NOT_EXECUTABLE;
+}
+
+int program_check(const char *name)
+{
+    int r = program_find(name);
+
+    return r < 0 ? report_program(name, -r) : 0;
+}
+
+int program_run(char **arguments)
+{
+    /* main ignores these for its own sake; the command expects what every command expects. */
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
+    execvp(arguments[0], arguments);
+    return report_program(arguments[0], errno);
 }

@@ -10,4 +10,10 @@
  */
 int program_find(const char *name);
 
+/* Reports that there is none, if so: 0, or STATUS_NO_COMMAND or STATUS_NOT_EXECUTABLE. */
+int program_check(const char *name);
+
+/* Becomes the program. Returns only where it cannot, which is reported, with one of these two. */
+int program_run(char **arguments);
+
 #endif

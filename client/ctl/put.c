@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* sealbufctl put: a file, or a stream, becomes a published buffer. */
-#include <errno.h>
-#include <unistd.h>
+/* sealbufctl put: a file, or a stream, becomes a published buffer; or many of them do, in one step. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "broker.h"
 #include "command.h"
+#include "load.h"
 #include "options.h"
 #include "output.h"
 #include "report.h"
 #include "source.h"
-#include "transfer.h"
 
 static int report_publish(const sealbuf_client *client, int error, const char *name)
 {
@@ -20,6 +21,21 @@ static int report_publish(const sealbuf_client *client, int error, const char *n
     return report_broker(client, error, "cannot put '%s'", name);
 }
 
+static int check_generation(const struct options *options, const char *name, uint64_t generation)
+{
+    if (generation == options->if_generation)
+        return 0;
+    if (generation == 0)
+        report_failure("cannot put '%s': it is not bound, and so not at generation %" PRIu64
+                       "; look at what has become of it, and try again",
+                       name, options->if_generation);
+    else
+        report_failure("cannot put '%s': it is at generation %" PRIu64 ", not %" PRIu64
+                       "; get that, and try again with its number",
+                       name, generation, options->if_generation);
+    return STATUS_GENERATION;
+}
+
 /* Publishing is what decides. But a name that cannot be had is better refused before gigabytes are read. */
 static int check_name(sealbuf_client *client, const struct options *options, const char *name)
 {
@@ -27,87 +43,34 @@ static int check_name(sealbuf_client *client, const struct options *options, con
     const struct sealbuf_info *info;
 
     int r = sealbuf_stat(client, &target, &info);
-    if (r == 0 && !options->replace)
-        return report_publish(client, -SEALBUF_ERR_EXISTS, name);
-    return r == 0 || r == -SEALBUF_ERR_NOT_FOUND ? 0 : report_publish(client, r, name);
+    if (r < 0 && r != -SEALBUF_ERR_NOT_FOUND)
+        return report_publish(client, r, name);
+    if (options->compare)
+        return check_generation(options, name, r == 0 ? info->generation : 0);
+    return r == 0 && !options->replace ? report_publish(client, -SEALBUF_ERR_EXISTS, name) : 0;
 }
 
-/* SHRINK and GROW are there from birth where they are wanted, but a stream must grow first. */
-static int create(sealbuf_client *client, const struct options *options, const struct source *source,
-                  sealbuf_buffer **buffer)
+static struct sealbuf_publish_options publish_options(const struct options *options, const char *name)
 {
-    bool stream = source->size == TRANSFER_TO_END;
-    struct sealbuf_create_options create = {
-        .struct_size = sizeof(create),
-        .size = stream ? 0 : source->size,
-        .label = options->label,
-        .metadata = options->metadata,
+    return (struct sealbuf_publish_options){
+        .struct_size = sizeof(struct sealbuf_publish_options),
+        .name = name,
+        .seals = options->seals,
+        .mode = options->mode,
+        .flags = (options->replace ? SEALBUF_PUBLISH_REPLACE : 0) | (options->take ? SEALBUF_PUBLISH_TAKE : 0) |
+                 (options->has_group ? SEALBUF_PUBLISH_GROUP : 0) |
+                 (options->is_volatile ? SEALBUF_PUBLISH_VOLATILE : 0) |
+                 (options->or_volatile ? SEALBUF_PUBLISH_OR_VOLATILE : 0) |
+                 (options->compare ? SEALBUF_PUBLISH_COMPARE : 0) | (options->atomic ? SEALBUF_PUBLISH_ATOMIC : 0) |
+                 (options->evictable ? SEALBUF_PUBLISH_EVICTABLE : 0),
+        .group = options->group,
+        .expected = options->if_generation,
+        .expire_ms = options->expire_ms,
+        .keep = options->keep,
     };
-
-    if (stream || !(options->seals & SEALBUF_SEAL_GROW))
-        create.flags |= SEALBUF_CREATE_GROWABLE;
-    if (!(options->seals & SEALBUF_SEAL_SHRINK))
-        create.flags |= SEALBUF_CREATE_SHRINKABLE;
-    int r = sealbuf_create(client, buffer, &create);
-    return r < 0 ? report_broker(client, r, "cannot create a buffer for '%s'", options->operands[0]) : 0;
 }
 
-/*
- * A stream may have no end, and a buffer that can grow has nobody in its way but the memory of this machine: so it may
- * become as big as the broker would let it be at once.
- */
-static int room_for_stream(sealbuf_client *client, const char *name, uint64_t *room)
-{
-    struct sealbuf_stats stats = {.struct_size = sizeof(stats)};
-
-    int r = sealbuf_stats(client, &stats);
-    if (r < 0)
-        return report_broker(client, r, "cannot put '%s'", name);
-    uint64_t left = stats.uid_bytes < stats.uid_bytes_limit ? stats.uid_bytes_limit - stats.uid_bytes : 0;
-    *room = left < stats.buffer_size_limit ? left : stats.buffer_size_limit;
-    return 0;
-}
-
-static int report_fill(const struct transfer *transfer, int r, const struct source *source, const char *name)
-{
-    if (r == -EFBIG && !transfer->failed_writing && transfer->done > transfer->most)
-        return report_failure(
-            "cannot put '%s': '%s' has more than the %llu bytes that the broker's limits leave; remove "
-            "what is not needed, or have buffer-size or uid-bytes raised",
-            name, source->name, (unsigned long long)transfer->most);
-    if (transfer->failed_writing)
-        return report_system(-r, "free memory, or raise the limits of this process (ulimit -a)",
-                             "cannot fill the buffer for '%s'", name);
-    return report_system(-r, "give a file that can be read", "cannot read '%s'", source->name);
-}
-
-static int fill(const sealbuf_buffer *buffer, const struct source *source, const char *name, uint64_t room)
-{
-    struct transfer transfer = {
-        .way = source->pipe          ? TRANSFER_SPLICE
-               : source->offset >= 0 ? TRANSFER_SENDFILE
-                                     : TRANSFER_COPY,
-        .from = source->fd,
-        .to = sealbuf_buffer_fd(buffer),
-        .offset = source->offset,
-        .size = source->size,
-        .most = room,
-    };
-
-    int r = transfer_run(&transfer);
-    if (r < 0)
-        return report_fill(&transfer, r, source, name);
-    r = source_verify(source, transfer.done);
-    if (r)
-        return r;
-    /* A writer may get this very descriptor: it should find its offset at the start. */
-    if (lseek(transfer.to, 0, SEEK_SET) < 0)
-        return report_system(errno, "", "cannot rewind the buffer for '%s'", name);
-    /* Who shares our standard input goes on reading behind what we took, as after cat(1). */
-    if (source->offset >= 0)
-        lseek(source->fd, transfer.offset, SEEK_SET);
-    return 0;
-}
+/* ---- One --------------------------------------------------------------------------------------------------------- */
 
 /* Somebody may have taken it by now: then nothing is there to survive. */
 static int find_out_survival(sealbuf_client *client, const sealbuf_buffer *buffer, bool *survives)
@@ -136,17 +99,7 @@ static json_t *describe(const sealbuf_buffer *buffer, const char *name, uint64_t
 static int publish(sealbuf_client *client, const struct options *options, sealbuf_buffer *buffer)
 {
     const char *name = options->operands[0];
-    struct sealbuf_publish_options publish = {
-        .struct_size = sizeof(publish),
-        .name = name,
-        .seals = options->seals,
-        .mode = options->mode,
-        .flags = (options->replace ? SEALBUF_PUBLISH_REPLACE : 0) | (options->take ? SEALBUF_PUBLISH_TAKE : 0) |
-                 (options->has_group ? SEALBUF_PUBLISH_GROUP : 0) |
-                 (options->is_volatile ? SEALBUF_PUBLISH_VOLATILE : 0) |
-                 (options->or_volatile ? SEALBUF_PUBLISH_OR_VOLATILE : 0),
-        .group = options->group,
-    };
+    struct sealbuf_publish_options publish = publish_options(options, name);
     uint64_t generation;
     bool survives;
 
@@ -161,7 +114,7 @@ static int publish(sealbuf_client *client, const struct options *options, sealbu
     return output_json(stdout, describe(buffer, name, generation, survives));
 }
 
-int command_put(const struct options *options)
+static int put_one(const struct options *options)
 {
     const char *name = options->operands[0];
     CLEANUP(source_close)
@@ -170,20 +123,117 @@ int command_put(const struct options *options)
     sealbuf_client *client = NULL;
     CLEANUP(cleanup_buffer)
     sealbuf_buffer *buffer = NULL;
-    uint64_t room = 0;
 
     int r = source_open(&source, options->operand_count > 1 ? options->operands[1] : NULL);
     if (!r)
         r = broker_connect(options, &client);
     if (!r)
         r = check_name(client, options, name);
-    if (!r && source.size == TRANSFER_TO_END)
-        r = room_for_stream(client, name, &room);
     if (!r)
-        r = create(client, options, &source, &buffer);
+        r = load_buffer(client, options, name, &source, &buffer);
+    return r ? r : publish(client, options, buffer);
+}
+
+/* ---- Many, in one step ---------------------------------------------------------------------------------------------
+ */
+
+/* What `put --atomic` is about: one element for each operand, NAME=FILE. */
+struct batch {
+    size_t count;
+    char **names;
+    sealbuf_buffer **buffers;
+    struct sealbuf_publish_options *publish;
+};
+
+static void free_batch(struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        free(batch->names[i]);
+        sealbuf_buffer_free(batch->buffers[i]);
+    }
+    free(batch->names);
+    free(batch->buffers);
+    free(batch->publish);
+}
+
+static void make_batch(struct batch *batch, const struct options *options)
+{
+    size_t count = options->operand_count;
+
+    *batch = (struct batch){
+        .names = calloc(count, sizeof(*batch->names)),
+        .buffers = calloc(count, sizeof(*batch->buffers)),
+        .publish = calloc(count, sizeof(*batch->publish)),
+    };
+    if (!batch->names || !batch->buffers || !batch->publish)
+        report_out_of_memory();
+    for (; batch->count < count; batch->count++) {
+        const char *operand = options->operands[batch->count];
+        char *name = strndup(operand, strcspn(operand, "="));
+        if (!name)
+            report_out_of_memory();
+        batch->names[batch->count] = name;
+        batch->publish[batch->count] = publish_options(options, name);
+    }
+}
+
+static int load_batch(sealbuf_client *client, const struct options *options, struct batch *batch)
+{
+    for (size_t i = 0; i < batch->count; i++) {
+        const char *path = strchr(options->operands[i], '=') + 1;
+        CLEANUP(source_close)
+        struct source source;
+        int r = source_open(&source, path);
+        if (!r)
+            r = load_buffer(client, options, batch->names[i], &source, &batch->buffers[i]);
+        if (r)
+            return r;
+    }
+    return 0;
+}
+
+/* Another one may have replaced it by now: then its generation is nobody's business here. */
+static int describe_batch(sealbuf_client *client, const struct batch *batch)
+{
+    CLEANUP(json_decrefp)
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < batch->count; i++) {
+        struct sealbuf_target target = {.struct_size = sizeof(target), .name = batch->names[i]};
+        const struct sealbuf_info *info;
+        int r = sealbuf_stat(client, &target, &info);
+        bool same = r == 0 && info->id == sealbuf_buffer_id(batch->buffers[i]);
+        if (r < 0 && r != -SEALBUF_ERR_NOT_FOUND)
+            return report_broker(client, r, "all are published, but '%s' cannot be described", batch->names[i]);
+        json_t *object = describe(batch->buffers[i], batch->names[i], same ? info->generation : UINT64_MAX,
+                                  same && info->flags & SEALBUF_INFO_SURVIVES);
+        json_array_append_new(array, object);
+    }
+    return output_json(stdout, json_incref(array));
+}
+
+static int put_batch(const struct options *options)
+{
+    CLEANUP(cleanup_client)
+    sealbuf_client *client = NULL;
+    CLEANUP(free_batch)
+    struct batch batch;
+
+    make_batch(&batch, options);
+    int r = broker_connect(options, &client);
+    for (size_t i = 0; i < batch.count && !r; i++)
+        r = check_name(client, options, batch.names[i]);
     if (!r)
-        r = fill(buffer, &source, name, room);
-    if (!r)
-        r = publish(client, options, buffer);
-    return r;
+        r = load_batch(client, options, &batch);
+    if (r)
+        return r;
+    r = sealbuf_publish_many(client, batch.buffers, NULL, batch.publish, batch.count);
+    if (r < 0)
+        return report_broker(client, r, "cannot put these, and so none of them");
+    return options->json ? describe_batch(client, &batch) : 0;
+}
+
+int command_put(const struct options *options)
+{
+    return options->atomic ? put_batch(options) : put_one(options);
 }

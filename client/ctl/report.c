@@ -26,6 +26,8 @@ static enum exit_status status_of(int error)
         return STATUS_EXISTS;
     case SEALBUF_ERR_NOT_SEALED:
         return STATUS_NOT_SEALED;
+    case SEALBUF_ERR_GENERATION:
+        return STATUS_GENERATION;
     /* What only the command line can be blamed for. */
     case SEALBUF_ERR_NAME:
     case SEALBUF_ERR_LABEL:
@@ -90,6 +92,14 @@ static const char *remedy_of(int error)
     }
 }
 
+static void say_why(const char *what, const char *told, int error)
+{
+    if (*told)
+        say(what, told, "");
+    else
+        say(what, sealbuf_strerror(error), remedy_of(error));
+}
+
 int report_broker(const sealbuf_client *client, int error, const char *what, ...)
 {
     va_list arguments;
@@ -98,11 +108,19 @@ int report_broker(const sealbuf_client *client, int error, const char *what, ...
     CLEANUP(cleanup_free)
     char *sentence = format(what, arguments);
     va_end(arguments);
-    const char *explained = client ? sealbuf_error(client) : "";
-    if (*explained)
-        say(sentence, explained, "");
-    else
-        say(sentence, sealbuf_strerror(error), remedy_of(error));
+    say_why(sentence, client ? sealbuf_error(client) : "", error);
+    return status_of(error);
+}
+
+int report_told(const char *told, int error, const char *what, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, what);
+    CLEANUP(cleanup_free)
+    char *sentence = format(what, arguments);
+    va_end(arguments);
+    say_why(sentence, told, error);
     return status_of(error);
 }
 

@@ -18,6 +18,8 @@ enum exit_status {
     STATUS_UNREACHABLE = 5,
     STATUS_EXISTS = 6,
     STATUS_NOT_SEALED = 7,
+    STATUS_GENERATION = 8,
+    STATUS_TIMED_OUT = 9,        /* what was waited for has not come */
     STATUS_NOT_EXECUTABLE = 126, /* as env(1) and the shell have it */
     STATUS_NO_COMMAND = 127,
 };
@@ -32,6 +34,9 @@ int report_system(int error, const char *remedy, const char *what, ...) PRINTF_L
  * Returns the status that goes with the error.
  */
 int report_broker(const sealbuf_client *client, int error, const char *what, ...) PRINTF_LIKE(3, 4);
+
+/* The same, with a sentence that came with the error, "" where there was none. */
+int report_told(const char *told, int error, const char *what, ...) PRINTF_LIKE(3, 4);
 
 /* The whole sentence is the caller's. Returns STATUS_FAILED and STATUS_USAGE. */
 int report_failure(const char *sentence, ...) PRINTF_LIKE(1, 2);

@@ -21,6 +21,26 @@ static void add_metadata(struct table *table, const struct sealbuf_info *info)
         ROW(table, "Metadata", "%s", pair);
 }
 
+static void add_generation(struct table *table, const struct sealbuf_info *info)
+{
+    if (info->oldest && info->oldest < info->generation)
+        ROW(table, "Generation", "%" PRIu64 " (kept from %" PRIu64 " on)", info->generation, info->oldest);
+    else
+        ROW(table, "Generation", "%" PRIu64, info->generation);
+}
+
+static void add_lease(struct table *table, const struct sealbuf_info *info)
+{
+    char text[DISPLAY_SIZE];
+
+    if (info->flags & SEALBUF_INFO_CONNECTED)
+        ROW(table, "Lease", "until its publisher's connection ends");
+    else if (info->expire_ms)
+        ROW(table, "Lease", "%s left", display_milliseconds(info->expire_ms, text));
+    if (info->flags & SEALBUF_INFO_EVICTABLE)
+        ROW(table, "Evictable", "least recently used first, where a limit is met");
+}
+
 static int print_text(const struct sealbuf_info *info)
 {
     CLEANUP(table_free)
@@ -29,7 +49,7 @@ static int print_text(const struct sealbuf_info *info)
 
     ROW(&table, "Name", "%s", info->name);
     ROW(&table, "Id", "%" PRIu64, info->id);
-    ROW(&table, "Generation", "%" PRIu64, info->generation);
+    add_generation(&table, info);
     ROW(&table, "Size", "%" PRIu64 " (%s)", info->size, display_bytes(info->size, text));
     ROW(&table, "Allocated", "%" PRIu64 " (%s)", info->allocated, display_bytes(info->allocated, text));
     ROW(&table, "Seals", "%s (0x%02x)", sealbuf_seals_format(info->seals, seals), info->seals);
@@ -46,6 +66,7 @@ static int print_text(const struct sealbuf_info *info)
     if (*info->creator_security)
         ROW(&table, "Security", "%s", info->creator_security);
     ROW(&table, "Published", "%s", display_time(info->published_ns, text));
+    add_lease(&table, info);
     if (*info->label)
         ROW(&table, "Label", "%s", info->label);
     add_metadata(&table, info);

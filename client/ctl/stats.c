@@ -33,6 +33,8 @@ static const struct resource {
     RESOURCE("queued-descriptors", queued_descriptors, false),
     RESOURCE("in-flight", in_flight, false),
     RESOURCE("stored", stored, false),
+    RESOURCE("waits", waits, false),
+    RESOURCE("watches", watches, false),
 #undef RESOURCE
 };
 #define RESOURCES (sizeof(resources) / sizeof(resources[0]))
@@ -130,9 +132,9 @@ static int print_all(sealbuf_client *client, const struct sealbuf_stats *stats)
     CLEANUP(table_free)
     struct table head = {.alignment = "ll"};
     CLEANUP(table_free)
-    struct table users = {.alignment = "lrrrrrrrrrrr"};
+    struct table users = {.alignment = "lrrrrrrrrrrrrr"};
 
-    _Static_assert(RESOURCES == 11, "a column for each resource, and one for the user");
+    _Static_assert(RESOURCES == 13, "a column for each resource, and one for the user");
     table_add(&users, "user");
     for (const struct resource *resource = resources; resource < resources + RESOURCES; resource++)
         table_add(&users, "%s", resource->name);

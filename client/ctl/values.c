@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -106,6 +107,28 @@ int value_duration(const char *option, const char *text, uint64_t *milliseconds)
             return 0;
         }
     return report_usage("%s: '%s' is not a duration; give one such as 500ms, 30s, 5min, 2h or 1d", option, text);
+}
+
+int value_generation(const char *option, const char *text, uint64_t least, uint64_t *generation)
+{
+    unsigned long value;
+
+    if (!number(text, 10, LONG_MAX, &value) || value < least)
+        return report_usage("%s: '%s' is not a generation; give a number from %d on, as stat shows it", option, text,
+                            (int)least);
+    *generation = value;
+    return 0;
+}
+
+int value_keep(const char *option, const char *text, uint32_t *keep)
+{
+    unsigned long value;
+
+    if (!number(text, 10, SEALBUF_MAX_KEEP, &value))
+        return report_usage("%s: '%s' is not a number of generations; give one from 0 to %u", option, text,
+                            SEALBUF_MAX_KEEP);
+    *keep = (uint32_t)value;
+    return 0;
 }
 
 int value_uses(const char *option, const char *text, uint32_t *uses)

@@ -14,6 +14,10 @@ int value_metadata(const char *option, const char *text);
 int value_group(const char *option, const char *text, uint32_t *gid);
 /* "500ms", "30s", "5min", "2h", "1d"; a number alone is seconds. */
 int value_duration(const char *option, const char *text, uint64_t *milliseconds);
+/* A generation, from `least` on. */
+int value_generation(const char *option, const char *text, uint64_t least, uint64_t *generation);
+/* How many former generations there are to be. */
+int value_keep(const char *option, const char *text, uint32_t *keep);
 /* A number of times, from 1 on. */
 int value_uses(const char *option, const char *text, uint32_t *uses);
 /* A token itself. No report shows it. */

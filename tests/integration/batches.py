@@ -253,7 +253,10 @@ def get_is_refused(broker, _):
                                    {'name': 'get/1', 'flags': wire.GET_ATOMIC, 'seals': wire.WRITE}])
         with refused_for(1, 'FLAGS'):
             client.call(wire.GET, [{'name': 'get/0', 'flags': wire.GET_ATOMIC},
-                                   {'name': 'get/1', 'flags': wire.GET_ATOMIC | wire.GET_WAIT}])
+                                   {'name': 'get/', 'flags': wire.GET_ATOMIC | wire.GET_FIRST}])
+        for count in (1, 2):
+            with refused('FLAGS'):
+                client.call(wire.GET, [{'name': 'get/1', 'flags': wire.GET_ATOMIC | wire.GET_WAIT}] * count)
         with client.call(wire.GET, [{'name': 'get/0', 'flags': wire.GET_ATOMIC | wire.GET_WRITABLE},
                                     {'name': 'get/1', 'flags': wire.GET_ATOMIC}]) as message:
             equal(os.pwrite(message.fds[0], b'w', 0), 1, 'bytes written')
@@ -367,10 +370,7 @@ def replace_for_ever(path, names, ready):
         number = 0
         while True:
             number += 1
-            count = 2 + number % (len(names) - 1)
-            # Only some of them at first: those beyond have an older number, the same in all of them.
-            contents = {name: b'%d' % number for name in (names if count % 2 else names)}
-            publish_contents(client, contents)
+            publish_contents(client, {name: b'%d' % number for name in names})
             if number == 1:
                 os.write(ready, b'x')
 

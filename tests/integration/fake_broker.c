@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -21,13 +22,12 @@ static int listen_at(struct fake *fake)
     struct sockaddr_un name = {.sun_family = AF_UNIX};
 
     snprintf(fake->address, sizeof(fake->address), "@sealbuf-fake-%d-%u", (int)getpid(), ++count);
-    size_t length = strlen(fake->address);
-    memcpy(name.sun_path, fake->address, length);
+    size_t size = strlen(fake->address);
+    memcpy(name.sun_path, fake->address, size);
     name.sun_path[0] = '\0';
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     ck_assert_int_ge(fd, 0);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)),
-                     0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size)), 0);
     ck_assert_int_eq(listen(fd, 16), 0);
     return fd;
 }
@@ -67,11 +67,20 @@ void fake_stop(struct fake *fake)
                   (unsigned)status);
 }
 
+static uint8_t message[SEALBUF_MAX_MESSAGE];
+static size_t length;
+
+void fake_record(const struct schema *schema, void *record)
+{
+    struct reader reader = {message + HEADER_SIZE, length - HEADER_SIZE};
+    const char *field;
+
+    CHILD_CHECK(record_decode(schema, REFUSE_UNKNOWN, &reader, record, &field) == 0);
+}
+
 bool fake_receive(int socket, struct header *request)
 {
-    static uint8_t message[SEALBUF_MAX_MESSAGE];
     struct descriptors list;
-    size_t length;
     int r = packet_receive(socket, 0, message, sizeof(message), &length, &list);
 
     if (r == PACKET_END || r == -ECONNRESET)
@@ -135,7 +144,11 @@ void answer_finish(struct answer *answer)
 
 void answer_send(int socket, struct answer *answer)
 {
-    int r = packet_send(socket, answer->message, answer->writer.used, answer->fd, answer->descriptors);
+    struct pollfd room = {.fd = socket, .events = POLLOUT};
+    int r;
+
+    while ((r = packet_send(socket, answer->message, answer->writer.used, answer->fd, answer->descriptors)) == -EAGAIN)
+        poll(&room, 1, -1);
 
     CHILD_CHECK(r == 0 || r == -EPIPE || r == -ECONNRESET);
     while (answer->descriptors)

@@ -26,6 +26,8 @@ void fake_stop(struct fake *fake);
 
 /* A request that has arrived. False: the client has gone. */
 bool fake_receive(int socket, struct header *request);
+/* The first record of it. Its strings live until the next request. */
+void fake_record(const struct schema *schema, void *record);
 /* Waits until the client goes. */
 void fake_await_end(int socket);
 /* Takes the client's HELLO, and answers it as a broker does. */
@@ -46,7 +48,7 @@ void answer_add(struct answer *answer, const struct schema *schema, const void *
 void answer_attach(struct answer *answer, int fd);
 /* Writes the header in front; afterwards the bytes may be falsified. */
 void answer_finish(struct answer *answer);
-/* Sends what is there now, closes the descriptors. */
+/* Sends what is there now, once there is room for it, and closes the descriptors. */
 void answer_send(int socket, struct answer *answer);
 
 /* A memfd with this size and these seals, opened read-only or read-write; mode 0444. */

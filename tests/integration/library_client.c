@@ -388,7 +388,7 @@ START_TEST(stat_says_all)
     ck_assert_int_eq(sealbuf_stat(client, TARGET(.id = id, .name = "a/b"), &info), -SEALBUF_ERR_TARGET);
     ck_assert_int_eq(sealbuf_stat(client, TARGET(.id = 0), &info), -SEALBUF_ERR_TARGET);
     ck_assert_int_eq(sealbuf_stat(client, TARGET(.name = "a//b"), &info), -SEALBUF_ERR_NAME);
-    ck_assert_int_eq(sealbuf_stat(client, TARGET(.name = "a/b", .flags = 1), &info), -SEALBUF_ERR_FLAGS);
+    ck_assert_int_eq(sealbuf_stat(client, TARGET(.name = "a/b", .flags = 2), &info), -SEALBUF_ERR_FLAGS);
     remove_name("a/b");
 }
 END_TEST
@@ -499,7 +499,7 @@ START_TEST(lists_page_by_page)
     ck_assert_uint_eq(listing.count, 777);
     ck_assert_int_eq(sealbuf_list(client, OPTIONS(sealbuf_list_options, .prefix = "a\n"), note, &listing),
                      -SEALBUF_ERR_NAME);
-    ck_assert_int_eq(sealbuf_list(client, OPTIONS(sealbuf_list_options, .flags = 2), note, &listing),
+    ck_assert_int_eq(sealbuf_list(client, OPTIONS(sealbuf_list_options, .flags = 4), note, &listing),
                      -SEALBUF_ERR_FLAGS);
     ck_assert_uint_eq(stats_now().uid_names, NAMES);
     remove_names();

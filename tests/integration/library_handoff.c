@@ -260,7 +260,7 @@ START_TEST(refuses_bad_names_and_modes)
     ck_assert_int_eq(sealbuf_publish(producer, buffer, PUBLISH(.name = longest), NULL), 0);
     ck_assert_int_eq(sealbuf_publish(producer, buffer, PUBLISH(.name = "m", .mode = 0700), NULL), -SEALBUF_ERR_MODE);
     ck_assert_int_eq(sealbuf_publish(producer, buffer, PUBLISH(.name = "m", .mode = 04600), NULL), -SEALBUF_ERR_MODE);
-    ck_assert_int_eq(sealbuf_publish(producer, buffer, PUBLISH(.name = "m", .flags = 0x40), NULL), -SEALBUF_ERR_FLAGS);
+    ck_assert_int_eq(sealbuf_publish(producer, buffer, PUBLISH(.name = "m", .flags = 0x400), NULL), -SEALBUF_ERR_FLAGS);
     ck_assert_int_eq(sealbuf_publish(producer, buffer, PUBLISH(.name = "m", .seals = 0x40), NULL), -SEALBUF_ERR_SEALS);
     sealbuf_buffer_free(buffer);
 }
@@ -380,7 +380,7 @@ START_TEST(gets_by_name_id_and_owner)
     ck_assert_int_eq(sealbuf_get(consumer, &none, GET(.name = "a/b", .id = 1)), -SEALBUF_ERR_TARGET);
     ck_assert_int_eq(sealbuf_get(consumer, &none, GET(.id = 0)), -SEALBUF_ERR_TARGET);
     ck_assert_int_eq(sealbuf_get(consumer, &none, GET(.id = 999)), -SEALBUF_ERR_NOT_FOUND);
-    ck_assert_int_eq(sealbuf_get(consumer, &none, GET(.name = "a/b", .flags = 8)), -SEALBUF_ERR_FLAGS);
+    ck_assert_int_eq(sealbuf_get(consumer, &none, GET(.name = "a/b", .flags = 0x40)), -SEALBUF_ERR_FLAGS);
     ck_assert_int_eq(sealbuf_get(consumer, &none, GET(.name = "a/b", .seals = 0x40)), -SEALBUF_ERR_SEALS);
     ck_assert_ptr_eq(none, untouched);
     sealbuf_buffer_free(by_name);

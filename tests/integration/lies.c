@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -262,8 +263,11 @@ static void fixed_part_beyond_the_record(int socket, struct answer *answer)
 
 static void string_beyond_the_record(int socket, struct answer *answer)
 {
-    /* The last field of the fixed part is the length of a string. */
-    send_with(socket, answer, HEADER_SIZE + RECORD_HEADER_SIZE + buffer_record_schema.fixed_size - 4, 100);
+    const struct field *field = buffer_record_schema.fields;
+
+    while (field->member != offsetof(struct buffer_record, creator_security))
+        field++;
+    send_with(socket, answer, HEADER_SIZE + RECORD_HEADER_SIZE + field->offset, 100); /* the last string's length */
 }
 
 static void a_name_with_control_characters(int socket, struct answer *answer)

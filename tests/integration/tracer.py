@@ -105,8 +105,11 @@ def frozen_workers(broker):
         yield
     finally:
         for tid in held:
-            with contextlib.suppress(OSError):  # they may have been killed
+            try:
                 let_go(tid)
+            except OSError:  # it was killed; who waits for the process waits until its tracer has noticed that
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(tid, WAIT_ALL | os.WNOHANG)
 
 
 def kill_traced(process):
