@@ -21,7 +21,7 @@ import zlib
 import sealbuf_wire as wire
 import testbed
 from sealbuf_wire import GET_WAIT, IMMUTABLE, OVERFLOW, PUBLISH_COMPARE, PUBLISH_REPLACE, SYNC
-from surroundings import preloaded
+from surroundings import has_sanitizer, preloaded
 from testbed import Broker, Bystander, Suite, equal, eventually, fetch, make, refused
 from watching import BOUND, Model, put, short
 
@@ -30,6 +30,8 @@ testbed.TEST_SECONDS = max(testbed.TEST_SECONDS, int(3 * SECONDS) + 120)
 MIB = 1 << 20
 OTHER = 61041
 KEEP = 8
+# What the broker may grow by under a load. A sanitizer keeps back what was freed.
+GROWTH = (32 if not has_sanitizer() else 400) * MIB
 
 suite = Suite('--socket-mode', '0666')
 
@@ -254,7 +256,7 @@ def replaced(broker, bystander):
             grown / MIB))
         equal((min(counts) > 0, min(r[0] for r in results) > 0, max(r[1] for r in results) > 0), (True, True, True),
               'all have done something')
-        equal(grown < 64 * MIB, True, 'bytes that the broker has grown by: %d' % grown)
+        equal(grown < GROWTH, True, 'bytes that the broker has grown by: %d' % grown)
 
 
 @suite.test
@@ -348,7 +350,7 @@ def thousands_wait(broker, bystander):
         producer.remove('waited/for')
         print('# %.2f s for %d answers, bystander %.0f ms; %d bytes and %.3f s of CPU while they waited' % (
             took, answered, slowest * 1000, grown, cpu))
-        equal(grown < 32 * MIB, True, 'bytes for %d waiters' % WAITERS)
+        equal(grown < GROWTH, True, 'bytes for %d waiters' % WAITERS)
 
 
 @suite.test
@@ -540,10 +542,18 @@ def watch_storm(broker, board, pause):
     return states, sum(model.events for model in models.values()), sum(model.overflows for model in models.values())
 
 
+def received(client):
+    """What is there to read, all of it: who never reads all is held back some day. Waits a moment for the first one."""
+    patience = 0.1
+    while select.select([client.socket], [], [], patience)[0]:
+        patience = 0
+        yield client.receive()
+
+
 def wait_in_storm(broker, board):
     """100 waiters, each for the next generation of a name; at the end each has seen the last one. How many answers."""
     with broker.connect(timeout=60) as client, broker.connect() as other:
-        last, serials, answers = {}, {}, 0
+        serials, again, answers, end = {}, [], 0, time.monotonic() + 60
         for i in range(STORM_WAITERS):
             name = 'storm/a%03d' % (i % (NAMES // 2))
             serials[client.start_wait(name)] = name, 0
@@ -552,14 +562,20 @@ def wait_in_storm(broker, board):
                 final = {r['name']: r['generation'] for r in other.list(prefix='storm/a')}
                 if all(final[name] == generation for name, generation in serials.values()):
                     return answers
-            with client.receive() as message:
-                name, before = serials.pop(message.serial)
-                equal((message.status, message.records[0]['status']), (0, 0), 'answer')
-                generation = message.records[0]['generation']
-                equal(generation > before, True, 'generation %d after %d' % (generation, before))
-                last[name] = generation
-            answers += 1
-            serials[client.start_wait(name, newer_than=generation)] = name, generation
+                equal(time.monotonic() < end, True, 'whether all waiters see the last generations: %r' % final)
+            else:
+                end = time.monotonic() + 60
+            for message in list(received(client)):
+                with message:
+                    name, before = serials.pop(message.serial)
+                    equal((message.status, message.records[0]['status']), (0, 0), 'answer')
+                    generation = message.records[0]['generation']
+                    equal(generation > before, True, 'generation %d after %d' % (generation, before))
+                    again.append((name, generation))
+            answers += len(again)
+            for name, generation in again:
+                serials[client.start_wait(name, newer_than=generation)] = name, generation
+            again.clear()
 
 
 def storm(broker, board):
@@ -623,7 +639,7 @@ def publish_storm(*_):
               '%.1f s; bystander %.0f ms, %.1f MiB' % (
                   count, took, count / took, answers, sum(r[1] for r in results), sum(r[2] for r in results), drained,
                   slowest * 1000, grown / MIB))
-        equal(grown < 96 * MIB, True, 'bytes that the broker has grown by: %d' % grown)
+        equal(grown < GROWTH, True, 'bytes that the broker has grown by: %d' % grown)
         bystander.close()
 
 

@@ -201,6 +201,8 @@ START_TEST(walk_is_consistent)
 
     srandom(1);
     for (unsigned round = 0; round < 20000; round++) {
+        for (unsigned i = 0; i < NAMES; i++)
+            there[i] = random() % 2;
         const char *prefix = prefixes[round % 6];
         walk_once(&(struct walk_range){0, SPAN(prefix), round % 12 == 4}, round % 5);
     }
