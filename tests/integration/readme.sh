@@ -61,7 +61,10 @@ session() {
         *'/dev/null --if-generation 1') echo "status=0; $line || status=\$?; [ \$status -eq 8 ]" ;;
         'sealbufd &') echo 'sealbufd & broker=$!; for _ in {1..100}; do [ -S "$SEALBUF_SOCKET" ] && break; sleep 0.1; done' ;;
         *truncate*) echo "if $line; then exit 1; fi" ;;
-        'kill %1') echo 'kill $broker && wait $broker' ;;
+        # What comes next is to be seen by it, and what it says to be there before the end.
+        'sealbufctl watch '*) 
+            echo "$line watch=\$!; for _ in {1..300}; do grep -q '^present routes' '$work/check' && break; sleep 0.1; done" ;;
+        'kill %1') echo '[ -z "${watch-}" ] || wait $watch; kill $broker && wait $broker' ;;
         *) echo "$line" ;;
         esac
     done
