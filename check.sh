@@ -8,6 +8,7 @@
 #     ./check.sh                 all of it
 #     ./check.sh STEP...         some of it: style plain sanitize threads nosystemd analyse bench dist
 set -u
+exec </dev/null # so nothing waits for somebody to say something
 cd "$(dirname "$0")" || exit 1
 # shellcheck source=tests/setup.sh
 . tests/setup.sh
@@ -29,10 +30,40 @@ result() {
     fi
 }
 
-# count DIRECTORY: adds up what automake's test driver reports, and shows what failed and what was skipped, and why.
+# Shows, while make -O check runs, what did not pass, and one line for each test that has ended. make puts the results of
+# one together.
+progress() {
+    local line result name rest test='' ok=0 not_ok=0 left_out=0
+    flush() {
+        [ -z "$test" ] ||
+            echo "    $test: $ok passed$([ $not_ok -eq 0 ] || echo ", $not_ok failed")$([ $left_out -eq 0 ] || echo ", $left_out skipped")"
+        test='' ok=0 not_ok=0 left_out=0
+    }
+    while IFS= read -r line; do
+        read -r result name rest <<<"$line"
+        case $result in
+        PASS: | SKIP: | FAIL: | XPASS: | ERROR:)
+            [ "$name" = "$test" ] || flush
+            test=$name
+            ;;
+        *)
+            flush
+            continue
+            ;;
+        esac
+        case $result in
+        PASS:) ok=$((ok + 1)) && continue ;;
+        SKIP:) left_out=$((left_out + 1)) ;;
+        *) not_ok=$((not_ok + 1)) ;;
+        esac
+        echo "$line"
+    done
+    flush
+}
+
+# count DIRECTORY: adds up what automake's test driver reports.
 count() {
     local log=$1/make-check.out line
-    grep -E '^(FAIL|ERROR|SKIP|XPASS):' "$log" | sort -u
     for line in PASS SKIP FAIL XPASS ERROR; do
         local n
         n=$(sed -n "s/^# $line: *//p" "$log" | tail -n 1)
@@ -64,7 +95,7 @@ suite() {
         return
     fi
     say "Running the tests in ${directory#"$PWD"/}"
-    (cd "$directory" && make -k check -j "$jobs" "${tests[@]}") >"$directory/make-check.out" 2>&1
+    (cd "$directory" && make -O -k check -j "$jobs" "${tests[@]}") 2>&1 | tee "$directory/make-check.out" | progress
     count "$directory"
     (cd "$directory" && for log in tests/*/*.log; do
         grep -qE '^(not ok|Bail out)' "$log" 2>/dev/null && { echo "--- $directory/$log"; tail -n 60 "$log"; }

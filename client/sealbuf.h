@@ -323,11 +323,14 @@ struct sealbuf_publish_options {
  * so. SEALBUF_ERR_EXISTS: bound already, and no SEALBUF_PUBLISH_REPLACE. SEALBUF_ERR_NOT_SEALED, _BUSY, _SEALED or
  * -EBUSY, -EPERM: the seals are not to be had. SEALBUF_ERR_DENIED: a group that is none of one's own.
  * SEALBUF_ERR_STORE_FULL: it would not survive the broker, and neither SEALBUF_PUBLISH_VOLATILE nor _OR_VOLATILE says
- * that it need not. SEALBUF_ERR_NAME, _MODE, _LIMIT.
+ * that it need not. SEALBUF_ERR_GENERATION: with SEALBUF_PUBLISH_COMPARE, the name is not at `expected`; *generation
+ * then says which it is at, 0 where it is not bound. SEALBUF_ERR_METADATA: the buffer was published before.
+ * SEALBUF_ERR_NAME, _MODE, _LIMIT, _FLAGS.
  */
 SEALBUF_API int sealbuf_publish(sealbuf_client *client, sealbuf_buffer *buffer,
                                 const struct sealbuf_publish_options *options, uint64_t *generation);
-/* Several buffers that the broker knows, each under its name, in one message; as sealbuf_create_many. */
+/* Several buffers that the broker knows, each under its name, in one message; as sealbuf_create_many. With
+   SEALBUF_PUBLISH_ATOMIC in each: all or none, and all of status[] is the error for which none was. */
 SEALBUF_API int sealbuf_publish_many(sealbuf_client *client, sealbuf_buffer *const *buffers, int *status,
                                      const struct sealbuf_publish_options *options, size_t count);
 
@@ -371,7 +374,9 @@ struct sealbuf_get_options {
  * owns *buffer. SEALBUF_ERR_NOT_FOUND, _DENIED, _NOT_SEALED. SEALBUF_ERR_BAD_REPLY: the kernel does not confirm that
  * the descriptor is of a file in memory, has the seals that were asked for, and is open as it was asked for; the size
  * is verified by sealbuf_buffer_map. SEALBUF_ERR_BUSY: somebody holds a lease on the file. SEALBUF_ERR_TOKEN: the token
- * is none, or is not valid any more.
+ * is none, or is not valid any more. SEALBUF_ERR_GENERATION: the name has no such generation, or none that is newer.
+ * With SEALBUF_GET_WAIT it waits until there is one that fits, for wait_ms and not for the client's time-out:
+ * SEALBUF_ERR_TIMED_OUT. The wait goes on over the end of the broker.
  */
 SEALBUF_API int sealbuf_get(sealbuf_client *client, sealbuf_buffer **buffer, const struct sealbuf_get_options *options);
 /* Several at once, at most 253, else -EINVAL; as sealbuf_create_many. */
@@ -458,7 +463,8 @@ SEALBUF_API sealbuf_buffer *sealbuf_change_take_buffer(const struct sealbuf_chan
  * happens to them, in order and without a gap. Whoever does not keep up is told OVERFLOW, and then all that is there
  * anew, up to the next SYNC. The same happens after the broker has been started again. Returns the watch's serial
  * number (above 0), or a negative error; never waits. It ends with sealbuf_cancel, after which fn is not called any
- * more; or with a call of kind 0, and then its error says why. SEALBUF_ERR_LIMIT, _NAME, _DENIED, _FLAGS come so, too.
+ * more; or with a call of kind 0, and then its error says why. SEALBUF_ERR_LIMIT, _NAME, _FLAGS come so, too, and
+ * -EMFILE, -ENOMEM, where a message could not be taken in.
  */
 SEALBUF_API int sealbuf_watch(sealbuf_client *client, const struct sealbuf_watch_options *options,
                               sealbuf_change_fn *fn, void *userdata);
@@ -514,7 +520,8 @@ struct sealbuf_list_options {
     uint32_t owner;     /* with SEALBUF_GET_OF_OWNER */
     uint32_t flags;     /* SEALBUF_LIST_... and SEALBUF_GET_OF_OWNER */
 };
-/* Non-zero stops the listing, which then returns it. `info` lives during the call. No metadata. */
+/* Non-zero stops the listing, which then returns it. `info` lives during the call; metadata is in it with
+   SEALBUF_LIST_DETAILS only. */
 typedef int sealbuf_list_fn(const struct sealbuf_info *info, void *userdata);
 /* Calls fn for each name, in bytewise order, page by page: names that come or go meanwhile may be seen or not. fn must
    not use this client. */
@@ -580,17 +587,19 @@ SEALBUF_API int sealbuf_reexec(sealbuf_client *client);
  * Each sealbuf_start_... queues a request and returns its serial number (above 0) without waiting, or a negative error;
  * then nothing was queued. fn is called once, by sealbuf_dispatch or by a synchronous call, in the order of the
  * requests: also when the connection ends (status SEALBUF_ERR_DISCONNECTED), never after sealbuf_cancel or
- * sealbuf_disconnect. It may start requests, but neither wait for one nor disconnect. fn may be NULL.
- * Poll sealbuf_fd for sealbuf_events (poll(2) bits), and call sealbuf_dispatch when they are there. Both can change
- * with every call. The descriptor is the same for the life of the client, over all its connections: the first call of
- * sealbuf_fd makes an epoll descriptor, or fails with -EMFILE or -ENOMEM.
+ * sealbuf_disconnect. Out of that order are GETs with SEALBUF_GET_WAIT: each is answered when there is something. It
+ * may start requests, but neither wait for one nor disconnect. fn may be NULL. Poll sealbuf_fd for sealbuf_events
+ * (poll(2) bits), and call sealbuf_dispatch when they are there. Both can change with every call. The descriptor is the
+ * same for the life of the client, over all its connections: the first call of sealbuf_fd makes an epoll descriptor, or
+ * fails with -EMFILE or -ENOMEM.
  */
 typedef void sealbuf_reply_fn(sealbuf_client *client, sealbuf_reply *reply, void *userdata);
 
 SEALBUF_API int sealbuf_fd(const sealbuf_client *client);
 SEALBUF_API int sealbuf_events(const sealbuf_client *client);
-/* Sends what can be sent, reads what is there, calls back; never waits. The number of callbacks, or an error that ended
-   the connection. */
+/* Sends what can be sent, reads what is there, calls back; never waits. Of watches it reads 64 messages at most, so
+   that the descriptor may be readable still. The number of callbacks, where a message of a watch counts as one, or an
+   error that ended the connection. */
 SEALBUF_API int sealbuf_dispatch(sealbuf_client *client);
 /* poll(2) for sealbuf_events, then sealbuf_dispatch, whose result it returns; -1 waits for ever. 0 also where the time
    is up. */
@@ -599,7 +608,7 @@ SEALBUF_API int sealbuf_wait(sealbuf_client *client, int timeout_ms);
    comes back is closed; but a GET that waits, and a watch, are ended. -ENOENT: there is no such request, or nothing of
    it to forget. */
 SEALBUF_API int sealbuf_cancel(sealbuf_client *client, int serial);
-/* Requests that have no reply yet. */
+/* Requests that have no reply yet. Watches do not count. */
 SEALBUF_API size_t sealbuf_pending(const sealbuf_client *client);
 
 SEALBUF_API int sealbuf_start_ping(sealbuf_client *client, sealbuf_reply_fn *fn, void *userdata);
@@ -636,8 +645,8 @@ SEALBUF_API int sealbuf_start_reexec(sealbuf_client *client, sealbuf_reply_fn *f
 SEALBUF_API int sealbuf_reply_status(const sealbuf_reply *reply);
 /* Records: as many as were asked for, or 0 where the request as a whole failed. */
 SEALBUF_API size_t sealbuf_reply_count(const sealbuf_reply *reply);
-/* Of record i: its status; its sentence, "" where there is none; what it says of the buffer (PUBLISH, SEAL and REMOVE
-   fill in id, seals and generation; SHARE and REVOKE the id). */
+/* Of record i: its status; its sentence, "" where there is none; what it says of the buffer (PUBLISH, SEAL, REMOVE
+   and TOUCH fill in id, seals and generation; SHARE and REVOKE the id). */
 SEALBUF_API int sealbuf_reply_record_status(const sealbuf_reply *reply, size_t i);
 SEALBUF_API const char *sealbuf_reply_record_error(const sealbuf_reply *reply, size_t i);
 SEALBUF_API const struct sealbuf_info *sealbuf_reply_info(const sealbuf_reply *reply, size_t i);

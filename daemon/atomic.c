@@ -450,6 +450,8 @@ static int make_room(struct request *request, const struct bindings *all)
     for (unsigned i = 0; i < all->judged; i++) {
         const struct binding *binding = &all->bindings[i];
         const struct name *name = registry_find(registry, uid, binding->name);
+        if (binding->buffer->owner == uid)
+            needs[1].amount += binding->metadata.length;
         if (name && name->past_count >= binding->keep)
             continue;
         needs[0].amount++;

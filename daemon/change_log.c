@@ -10,7 +10,7 @@
 /* What is kept is not reached any more, whoever has not seen it. */
 static void lose(struct change_log *log)
 {
-    for (; log->first != log->next; log->first++)
+    for (; log->ring && log->first != log->next; log->first++)
         free(log->ring[log->first % CHANGES_KEPT]);
 }
 

@@ -59,10 +59,14 @@ static struct point *find_point(struct namespace *namespace, bool is_prefix, str
     return NULL;
 }
 
-static struct namespace *make_namespace(struct changes *changes, uid_t owner)
+/* Makes it if need be. */
+static struct namespace *namespace_of(struct changes *changes, uid_t owner)
 {
-    struct namespace *namespace = calloc(1, sizeof(*namespace));
+    struct namespace *found = find_namespace(changes, owner);
 
+    if (found)
+        return found;
+    struct namespace *namespace = calloc(1, sizeof(*namespace));
     if (!namespace)
         return NULL;
     namespace->owner = owner;
@@ -113,10 +117,8 @@ static void drop_point(struct changes *changes, struct point *point)
 
 int changes_attach(struct changes *changes, struct hook *hook, uid_t owner, struct span text, bool is_prefix)
 {
-    struct namespace *namespace = find_namespace(changes, owner);
+    struct namespace *namespace = namespace_of(changes, owner);
 
-    if (!namespace)
-    namespace = make_namespace(changes, owner);
     if (!namespace)
         return -ENOMEM;
     struct point *point = find_point(namespace, is_prefix, text);

@@ -22,17 +22,34 @@ struct claim *claim_make(struct peer *peer, struct buffer *buffer, struct name *
     return claim;
 }
 
-void claim_undo(struct claim *claim)
+static void forget(struct claim *claim)
 {
     claim->buffer->claim = NULL;
     LIST_REMOVE(claim, of_peer);
     free(claim);
 }
 
+/* What was there for nobody meanwhile. */
+void claim_undo(struct claim *claim)
+{
+    const struct claim was = *claim;
+    struct changes *changes = &was.peer->broker->changes;
+    struct name *name;
+
+    forget(claim);
+    if (was.by_name && was.name)
+        changes_note_back(changes, was.name);
+    if (was.by_name)
+        return;
+    LIST_FOREACH(name, &was.buffer->names, of_buffer)
+        if (name->owner == was.owner)
+            changes_note_back(changes, name);
+}
+
 void claim_forget_buffer(struct buffer *buffer)
 {
     if (buffer->claim)
-        claim_undo(buffer->claim);
+        forget(buffer->claim);
 }
 
 void claim_forget_name(struct buffer *buffer, const struct name *name)
@@ -119,7 +136,7 @@ static void carry_out(struct claim *claim)
     const struct claim was = *claim;
     struct broker *broker = was.peer->broker;
 
-    claim_undo(claim);
+    forget(claim);
     if (!was.by_name)
         remove_all_of(broker, was.buffer, was.owner);
     else if (was.name)

@@ -22,6 +22,8 @@
 #include "storing.h"
 #include "text.h"
 #include "token.h"
+#include "wait.h"
+#include "watch.h"
 
 /* Between two looks at the clock. */
 #define CLOSE_AT_ONCE 16u
@@ -146,84 +148,6 @@ static void set_status(const struct request *request, union reply_record *out, i
     }
 }
 
-/*
- * Serves the record in hand and writes its reply, leaving room for those of the records to come. False: it takes longer
- * than this turn, and is to be served again.
- */
-static bool serve_record(struct request *request, const union request_record *in)
-{
-    const struct operation *operation = request->operation;
-    unsigned shipped = request->shipment.count, left = request->header.count - request->index - 1u;
-    union reply_record out;
-
-    memset(&out, 0, sizeof(out));
-    request->claim = NULL;
-    request->redeemed = NULL;
-    int status = handlers[operation->opcode].record(request, in, &out);
-    if (status == REQUEST_AGAIN)
-        return false;
-    set_status(request, &out, status);
-    request->reply.room = SEALBUF_MAX_MESSAGE - left * RECORD_AT_LEAST;
-    if (record_encode(operation->reply, &request->reply, &out)) {
-        status = refuse(request, SEALBUF_ERR_TOO_BIG, "%s", "");
-        shipment_cut(&request->shipment, shipped);
-        if (request->claim)
-            claim_undo(request->claim);
-        set_status(request, &out, status);
-        record_encode(operation->reply, &request->reply, &out);
-    } else if (request->redeemed) {
-        token_use(request->redeemed);
-    }
-    request->replies++;
-    request->broker->counters->refused += status != 0;
-    return true;
-}
-
-/* Refuses a request for a field of a record. */
-static enum verdict refuse_field(struct request *request, int error, const char *field)
-{
-    if (field)
-        refuse(request, error, "%s (field '%s' of record %u)", error_entry((uint32_t)error)->cause, field,
-               request->index);
-    else
-        refuse(request, error, "record %u does not follow the wire format", request->index);
-    return refuse_all(request, error);
-}
-
-/*
- * Judges every record before any is carried out, and keeps the only one in *only. 0, or the error, *field, and the
- * index of the record at fault.
- */
-static int validate(struct request *request, union request_record *only, const char **field)
-{
-    struct reader from_the_start = request->records;
-    int r = 0;
-
-    for (unsigned i = 0; i < request->header.count && r == 0; i++) {
-        request->index = i;
-        r = record_decode(request->operation->request, REFUSE_UNKNOWN, &request->records, only, field);
-        request->atomic_records += r == 0 && atomic_is_asked(request->operation, only);
-    }
-    if (r == 0 && request->records.left > 0) {
-        *field = NULL;
-        r = SEALBUF_ERR_MALFORMED;
-    }
-    request->records = from_the_start;
-    request->only = only;
-    if (r == 0)
-        request->index = 0;
-    return r;
-}
-
-static enum verdict send_reply(struct request *request)
-{
-    message_finish(&request->reply, &(struct header){.opcode = request->header.opcode | SEALBUF_OP_REPLY,
-                                                     .count = (uint16_t)request->replies,
-                                                     .serial = request->header.serial,
-                                                     .descriptors = (uint16_t)request->shipment.count});
-    return peer_send(request->peer, request->reply.buffer, request->reply.used, &request->shipment);
-}
-
 /* The request goes on in its peer's next turn. Where there is no memory to keep it, it does now. */
 static bool pause_request(struct request *request)
 {
@@ -243,19 +167,113 @@ static bool pause_request(struct request *request)
     return true;
 }
 
+/*
+ * Serves the record in hand and writes its reply, leaving room for those of the records to come. False: it takes longer
+ * than this turn, and is to be served again.
+ */
+static bool serve_record(struct request *request)
+{
+    const struct operation *operation = request->operation;
+    const struct reader before = request->records;
+    unsigned shipped = request->shipment.count, left = request->header.count - request->index - 1u;
+    union request_record room;
+    union reply_record out;
+
+    memset(&out, 0, sizeof(out));
+    request->claim = NULL;
+    request->redeemed = NULL;
+    int status = handlers[operation->opcode].record(request, next_record(request, &room), &out);
+    if (status == REQUEST_AGAIN) {
+        const struct reader behind = request->records;
+        request->records = before;
+        if (pause_request(request))
+            return false;
+        request->records = behind;
+        status = refuse(request, SEALBUF_ERR_MEMORY, "%s", "");
+    }
+    set_status(request, &out, status);
+    request->reply.room = SEALBUF_MAX_MESSAGE - left * RECORD_AT_LEAST;
+    if (record_encode(operation->reply, &request->reply, &out)) {
+        status = refuse(request, SEALBUF_ERR_TOO_BIG, "%s", "");
+        shipment_cut(&request->shipment, shipped);
+        if (request->claim)
+            claim_undo(request->claim);
+        set_status(request, &out, status);
+        record_encode(operation->reply, &request->reply, &out);
+    } else if (request->redeemed) {
+        token_use(request->redeemed);
+    }
+    request->replies++;
+    request->broker->counters->refused += status != 0;
+    request->search.begun = false;
+    return true;
+}
+
+/* Refuses a request for a field of a record. */
+static enum verdict refuse_field(struct request *request, int error, const char *field)
+{
+    if (field)
+        refuse(request, error, "%s (field '%s' of record %u)", error_entry((uint32_t)error)->cause, field,
+               request->index);
+    else
+        refuse(request, error, "record %u does not follow the wire format", request->index);
+    return refuse_all(request, error);
+}
+
+/* What the schema cannot say. */
+static int judge_get(const struct request *request, const struct get_request *in, const char **field)
+{
+    *field = "name";
+    if (!(in->flags & SEALBUF_GET_FIRST) && in->name.length && !name_valid(in->name.data, in->name.length))
+        return SEALBUF_ERR_NAME;
+    *field = "flags";
+    return in->flags & SEALBUF_GET_WAIT && request->header.count > 1 ? SEALBUF_ERR_FLAGS : 0;
+}
+
+/*
+ * Judges every record before any is carried out, and keeps the only one in *only. 0, or the error, *field, and the
+ * index of the record at fault.
+ */
+static int validate(struct request *request, union request_record *only, const char **field)
+{
+    struct reader from_the_start = request->records;
+    int r = 0;
+
+    for (unsigned i = 0; i < request->header.count && r == 0; i++) {
+        request->index = i;
+        r = record_decode(request->operation->request, REFUSE_UNKNOWN, &request->records, only, field);
+        if (r == 0 && request->header.opcode == SEALBUF_OP_GET)
+            r = judge_get(request, &only->get, field);
+        request->atomic_records += r == 0 && atomic_is_asked(request->operation, only);
+    }
+    if (r == 0 && request->records.left > 0) {
+        *field = NULL;
+        r = SEALBUF_ERR_MALFORMED;
+    }
+    request->records = from_the_start;
+    request->only = only;
+    if (r == 0)
+        request->index = 0;
+    return r;
+}
+
+static enum verdict send_reply(struct request *request)
+{
+    message_finish(&request->reply, &(struct header){.opcode = request->header.opcode | SEALBUF_OP_REPLY,
+                                                     .count = (uint16_t)request->replies,
+                                                     .serial = request->header.serial,
+                                                     .descriptors = (uint16_t)request->shipment.count});
+    if (request->is_lost)
+        return END;
+    return peer_send(request->peer, request->reply.buffer, request->reply.used, &request->shipment);
+}
+
 /* False: the turn is over before the last record. */
 static bool serve_records(struct request *request)
 {
-    union request_record room;
-
     while (request->index < request->header.count) {
-        struct reader before = request->records;
-        if (!serve_record(request, next_record(request, &room))) {
-            request->records = before;
-            if (pause_request(request))
-                return false;
-            continue;
-        }
+        if (!serve_record(request))
+            return false;
         request->index++;
         if (request->index < request->header.count && turn_is_over(request->broker) && pause_request(request))
             return false;
@@ -388,7 +406,7 @@ static enum verdict serve(struct request *request)
         if (r == PAUSED)
             return GO_ON;
         if (r == REQUEST_ASIDE || r == REQUEST_DETACHED) {
-            request->done = true; /* it will be read again; or answered by somebody else */
+            request->done = true; /* it will be read again, or others answer it */
             return GO_ON;
         }
         request->sent = true;
@@ -427,6 +445,8 @@ static bool admissible(struct request *request, enum verdict *verdict)
     else if (header->descriptors != operation->descriptors * header->count || header->descriptors != count)
         error = refuse(request, SEALBUF_ERR_DESCRIPTORS, "%u descriptors came, %u are announced, %u are needed", count,
                        header->descriptors, operation->descriptors * header->count);
+    else if (wait_find(request->peer, header->serial) || watch_find(request->peer, header->serial))
+        error = refuse(request, SEALBUF_ERR_MALFORMED, "the serial is that of a GET that waits, or of a watch");
     else if (header->opcode == SEALBUF_OP_HELLO && request->peer->greeted)
         error = refuse(request, SEALBUF_ERR_HELLO, "HELLO came a second time");
     if (error)
@@ -453,15 +473,30 @@ static void request_init(struct request *request, struct peer *peer, const uint8
     request->pinned = 0;
     request->atomic = NULL;
     request->atomic_records = 0;
-    request->is_checked = false;
+    request->is_checked = request->has_evicted = false;
     request->sent = request->done = false;
     request->claim = NULL;
     request->place.begun = request->place.shown = false;
     request->place.names_at = 0;
+    request->search = (struct search){.begun = false};
+    request->is_lost = false;
     request->reply =
         (struct writer){.buffer = peer->broker->out, .used = HEADER_SIZE, .room = sizeof(peer->broker->out)};
     request->replies = 0;
     request->shipment.count = 0;
+}
+
+/* REQUEST_DETACHED where it waits for what is not there. 0 where it can be served now; or a refusal. */
+static int detach(struct request *request)
+{
+    const struct reader before = request->records;
+    union request_record room;
+
+    if (request->header.opcode != SEALBUF_OP_GET || request->header.count > 1)
+        return 0;
+    const struct get_request *in = &next_record(request, &room)->get;
+    request->records = before;
+    return in->flags & SEALBUF_GET_WAIT ? wait_begin(request, in) : 0;
 }
 
 /*
@@ -471,7 +506,14 @@ static void request_init(struct request *request, struct peer *peer, const uint8
 static enum verdict serve_good(struct request *request)
 {
     struct limit_met met;
-    int r = 0;
+    int r = detach(request);
+
+    if (r == REQUEST_DETACHED) {
+        request->done = true;
+        return GO_ON;
+    }
+    if (r)
+        return refuse_all(request, r);
 
     if (handler_of(request)->ships && !flight_reserve(request->peer, request->header.count))
         r = aside_put(request, &met);
@@ -646,6 +688,56 @@ enum verdict dispatch_again(struct peer *peer, const struct aside *aside)
 enum verdict dispatch_paused(struct paused *paused)
 {
     return serve(&paused->request);
+}
+
+/* The wait is answered as a request that has just come, but that nothing else is kept for it. */
+static enum answering answer(struct request *request, struct wait *wait, union request_record *only,
+                             enum verdict *verdict)
+{
+    switch (wait_look(wait, request, &only->get)) {
+    case LOOKING_NOT_YET:
+        return ANSWERING_DONE;
+    case LOOKING_PAUSED:
+        return ANSWERING_PAUSED;
+    case LOOKING_OVER:
+        break;
+    }
+    if (!flight_reserve(request->peer, 1))
+        return ANSWERING_NO_ROOM;
+    *verdict = serve(request);
+    wait_end(wait, request->claim != NULL);
+    return ANSWERING_DONE;
+}
+
+enum answering dispatch_wait(struct wait *wait, enum verdict *verdict)
+{
+    struct request request;
+    union request_record only;
+    const char *field;
+
+    *verdict = GO_ON;
+    read_again(&request, wait->peer, wait->message, wait->length);
+    int r = validate(&request, &only, &field);
+    if (r == 0 && wait->ended == 0)
+        return answer(&request, wait, &only, verdict);
+    if (r)
+        *verdict = refuse_field(&request, r, field);
+    else
+        *verdict = refuse_all(&request, refuse(&request, wait->ended, "%s", ""));
+    wait_end(wait, false);
+    return ANSWERING_DONE;
+}
+
+enum verdict dispatch_last(struct peer *peer, enum sealbuf_opcode opcode, uint32_t serial, int error)
+{
+    uint8_t message[HEADER_SIZE + SEALBUF_MAX_TEXT];
+    struct request request = {0};
+    struct shipment shipment = {.count = 0};
+
+    refuse(&request, error, "%s", "");
+    size_t length = write_refusal(message, sizeof(message), (uint16_t)opcode, serial, error, request.sentence);
+    peer->broker->counters->refused++;
+    return peer_send(peer, message, length, &shipment);
 }
 
 bool dispatch_may_begin_again(const struct paused *paused)

@@ -9,11 +9,13 @@
 #include "packet.h"
 #include "peer.h"
 #include "quota.h"
+#include "sealbuf-protocol.h"
 
 struct aside;
 struct paused;
 struct seal_job;
 struct store_job;
+struct wait;
 
 /* Serves a message. Descriptors that it has no use for stay in the list, for the caller to close. */
 enum verdict dispatch(struct peer *peer, const uint8_t *message, size_t length, struct descriptors *descriptors);
@@ -38,6 +40,17 @@ enum verdict dispatch_again(struct peer *peer, const struct aside *aside);
 enum verdict dispatch_paused(struct paused *paused);
 /* Whether all of it can be served anew instead, as if it had just come: it has sent and changed nothing. */
 bool dispatch_may_begin_again(const struct paused *paused);
+
+/* A GET that waits, and is ripe (wait.h): answered, and gone, or hung up again; or neither, for now. */
+enum answering {
+    ANSWERING_DONE,
+    ANSWERING_PAUSED,  /* the turn is over */
+    ANSWERING_NO_ROOM, /* no descriptor may be sent to the peer now */
+};
+enum answering dispatch_wait(struct wait *wait, enum verdict *verdict);
+
+/* Refuses what was detached from its request; nobody will answer it any more. */
+enum verdict dispatch_last(struct peer *peer, enum sealbuf_opcode opcode, uint32_t serial, int error);
 
 /* Writes a refusal of a whole request, and returns its length. `met` where error is SEALBUF_ERR_LIMIT. */
 size_t dispatch_refusal(uint8_t *message, size_t room, uint16_t opcode, uint32_t serial, int error,

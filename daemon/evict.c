@@ -51,6 +51,7 @@ int evict_for(struct request *request, uid_t uid, const struct need *needs, unsi
         return 0;
     if (!peer_charge_request(request->peer, &met))
         return refuse_limit(request, SEALBUF_ERR_LIMIT, &met);
+    request->has_evicted = true;
     for (;;) {
         evict_first(broker, account);
         account = quota_find(quota, uid);

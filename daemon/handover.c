@@ -29,14 +29,24 @@ HANDOVER_SCHEMAS(SCHEMA_TABLE)
 #define RECORD (SEALBUF_MAX_MESSAGE + 8192u) /* no record is bigger */
 
 static const struct schema *const schemas[HANDOVER_KINDS] = {
-    [HANDOVER_HEADER] = &handover_header_schema,     [HANDOVER_LISTENER] = &handover_listener_schema,
-    [HANDOVER_LEDGER] = &handover_descriptor_schema, [HANDOVER_STORED] = &handover_descriptor_schema,
-    [HANDOVER_MEMFD] = &handover_descriptor_schema,  [HANDOVER_BUFFER] = &ledger_buffer_schema,
-    [HANDOVER_NAME] = &ledger_name_schema,           [HANDOVER_TOKEN] = &ledger_token_schema,
-    [HANDOVER_PEER] = &handover_peer_schema,         [HANDOVER_HELD] = &handover_held_schema,
-    [HANDOVER_REPLY] = &handover_reply_schema,       [HANDOVER_CLAIM] = &handover_claim_schema,
-    [HANDOVER_REMOVAL] = &handover_held_schema,      [HANDOVER_CLOSING] = &handover_descriptor_schema,
-    [HANDOVER_END] = &handover_end_schema,           [HANDOVER_WATCH] = &handover_watch_schema,
+    [HANDOVER_HEADER] = &handover_header_schema,
+    [HANDOVER_LISTENER] = &handover_listener_schema,
+    [HANDOVER_LEDGER] = &handover_descriptor_schema,
+    [HANDOVER_STORED] = &handover_descriptor_schema,
+    [HANDOVER_MEMFD] = &handover_descriptor_schema,
+    [HANDOVER_BUFFER] = &ledger_buffer_schema,
+    [HANDOVER_NAME] = &ledger_name_schema,
+    [HANDOVER_TOKEN] = &ledger_token_schema,
+    [HANDOVER_PEER] = &handover_peer_schema,
+    [HANDOVER_HELD] = &handover_held_schema,
+    [HANDOVER_REPLY] = &handover_reply_schema,
+    [HANDOVER_CLAIM] = &handover_claim_schema,
+    [HANDOVER_REMOVAL] = &handover_held_schema,
+    [HANDOVER_CLOSING] = &handover_descriptor_schema,
+    [HANDOVER_END] = &handover_end_schema,
+    [HANDOVER_WAIT] = &handover_wait_schema,
+    [HANDOVER_CONNECTED] = &handover_connected_schema,
+    [HANDOVER_WATCH] = &handover_watch_schema,
 };
 
 /* ---- Handing over ------------------------------------------------------------------------------------------------ */

@@ -35,7 +35,9 @@ enum handover_kind {
     HANDOVER_REMOVAL, /* a handover_held that is to be removed from the store */
     HANDOVER_CLOSING, /* a handover_descriptor that is to be closed on a worker */
     HANDOVER_END,
-    HANDOVER_WATCH, /* of the peer before, too */
+    HANDOVER_WAIT,      /* of the peer before, too */
+    HANDOVER_CONNECTED, /* of the peer before, too */
+    HANDOVER_WATCH,     /* of the peer before, too */
     HANDOVER_KINDS
 };
 
@@ -106,6 +108,8 @@ union handover_record {
     struct handover_reply reply;
     struct handover_claim claim;
     struct handover_end end;
+    struct handover_wait wait;
+    struct handover_connected connected;
     struct handover_watch watch;
 };
 /* The next record, whose strings are in the memfd. 0 where there is none that can be read. */

@@ -21,6 +21,7 @@
 #include "request.h"
 #include "restore.h"
 #include "store.h"
+#include "wait.h"
 #include "watch.h"
 
 /* What is put together until all of it is there. */
@@ -228,6 +229,22 @@ static int restore_claim(struct restoring *restoring, const struct handover_clai
     return 0;
 }
 
+static int restore_wait(struct restoring *restoring, const struct handover_wait *record)
+{
+    int r = wait_restore(restoring->peer, record);
+    return r < 0 ? lose_peer(restoring, "a request that waits", r) : 0;
+}
+
+/* Not on trial: it may have been published anew meanwhile, in another way. */
+static int restore_connected(const struct restoring *restoring, const struct handover_connected *record)
+{
+    struct name *name = registry_find(&restoring->broker->registry, record->owner, record->name);
+
+    if (name && !restoring->broker->is_trial)
+        name_set_publisher(name, restoring->peer);
+    return 0;
+}
+
 static int restore_watch(const struct restoring *restoring, const struct handover_watch *record)
 {
     int r = watch_restore(restoring->peer, record);
@@ -266,8 +283,12 @@ static int restore_of_peer(struct restoring *restoring, enum handover_kind kind,
         return fail_to_restore(restoring, "a record", "its connection is missing");
     if (kind == HANDOVER_HELD)
         return restore_held(restoring, &record->held);
+    if (kind == HANDOVER_CONNECTED)
+        return restore_connected(restoring, &record->connected);
     if (kind == HANDOVER_REPLY)
         return restore_reply(restoring, &record->reply);
+    if (kind == HANDOVER_WAIT)
+        return restore_wait(restoring, &record->wait);
     if (kind == HANDOVER_WATCH)
         return restore_watch(restoring, &record->watch);
     return restore_claim(restoring, &record->claim);
@@ -295,6 +316,8 @@ static int restore_record(struct restoring *restoring, enum handover_kind kind, 
     case HANDOVER_HELD:
     case HANDOVER_REPLY:
     case HANDOVER_CLAIM:
+    case HANDOVER_WAIT:
+    case HANDOVER_CONNECTED:
     case HANDOVER_WATCH:
         return restore_of_peer(restoring, kind, record);
     case HANDOVER_REMOVAL:

@@ -15,6 +15,7 @@
 #include "sealing.h"
 #include "store.h"
 #include "storing.h"
+#include "wait.h"
 #include "watch.h"
 
 static void save_descriptor(struct handover *handover, enum handover_kind kind, int fd, uint64_t id)
@@ -121,11 +122,22 @@ static void save_claim(struct handover *handover, const struct claim *claim)
     handover_add(handover, HANDOVER_CLAIM, &record);
 }
 
-static void save_peer(struct handover *handover, const struct peer *peer)
+static void save_waits(struct handover *handover, struct peer *peer)
+{
+    struct handover_wait record;
+
+    for (struct wait *wait = wait_first(peer); wait; wait = wait_after(wait)) {
+        wait_to_handover(wait, &record);
+        handover_add(handover, HANDOVER_WAIT, &record);
+    }
+}
+
+static void save_peer(struct handover *handover, struct peer *peer)
 {
     const struct buffer *buffer;
     const struct parcel *parcel;
     const struct claim *claim;
+    const struct name *name;
 
     handover_add(handover, HANDOVER_PEER,
                  &(struct handover_peer){
@@ -147,6 +159,11 @@ static void save_peer(struct handover *handover, const struct peer *peer)
         save_reply(handover, parcel);
     LIST_FOREACH(claim, &peer->claims, of_peer)
         save_claim(handover, claim);
+    LIST_FOREACH(name, &peer->names, of_peer)
+        handover_add(handover, HANDOVER_CONNECTED, &(struct handover_connected){name->owner, name_text(name)});
+    if (peer->ending)
+        return;
+    save_waits(handover, peer);
     watches_hand_over(peer, handover);
 }
 
@@ -168,7 +185,7 @@ int handover_save(struct broker *broker, const char *program, uint64_t stopped_n
                                            .has_store = broker->store.is_there,
                                            .program = SPAN(program),
                                            .version = SPAN(PACKAGE_VERSION)};
-    const struct peer *peer;
+    struct peer *peer;
 
     int r = handover_begin(handover, &header);
     if (r < 0)

@@ -77,6 +77,15 @@
     F(S, U32, name_owner, ANY32, SEALBUF_ERR_MALFORMED)                                                                \
     F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_MALFORMED)
 
+/* A GET of its that waits: until when, or what it is to be told instead. */
+#define HANDOVER_WAIT_FIELDS(F, S)                                                                                     \
+    F(S, U32, flags, ANY32, SEALBUF_ERR_MALFORMED)                                                                     \
+    F(S, U32, ended, ANY32, SEALBUF_ERR_MALFORMED)                                                                     \
+    F(S, U64, deadline_ns, ANY64, SEALBUF_ERR_MALFORMED)                                                               \
+    F(S, TEXT, message, SEALBUF_MAX_MESSAGE, SEALBUF_ERR_MALFORMED)
+
+#define HANDOVER_TAKES_ANY 0x01u /* what it is to be newer than has gone */
+
 /* A watch of its. `idle`: there is nothing that it has not told. `told`: it has told something. */
 #define HANDOVER_WATCH_FIELDS(F, S)                                                                                    \
     F(S, U32, serial, ANY32, SEALBUF_ERR_MALFORMED)                                                                    \
@@ -89,6 +98,11 @@
 /* The last record: so many came before it. */
 #define HANDOVER_END_FIELDS(F, S) F(S, U64, records, ANY64, SEALBUF_ERR_MALFORMED)
 
+/* A name that goes with the peer's connection. */
+#define HANDOVER_CONNECTED_FIELDS(F, S)                                                                                \
+    F(S, U32, owner, ANY32, SEALBUF_ERR_MALFORMED)                                                                     \
+    F(S, NAME, name, SEALBUF_MAX_NAME, SEALBUF_ERR_MALFORMED)
+
 #define HANDOVER_SCHEMAS(S)                                                                                            \
     S(handover_header, HANDOVER_HEADER_FIELDS)                                                                         \
     S(handover_listener, HANDOVER_LISTENER_FIELDS)                                                                     \
@@ -98,6 +112,8 @@
     S(handover_reply, HANDOVER_REPLY_FIELDS)                                                                           \
     S(handover_claim, HANDOVER_CLAIM_FIELDS)                                                                           \
     S(handover_end, HANDOVER_END_FIELDS)                                                                               \
+    S(handover_wait, HANDOVER_WAIT_FIELDS)                                                                             \
+    S(handover_connected, HANDOVER_CONNECTED_FIELDS)                                                                   \
     S(handover_watch, HANDOVER_WATCH_FIELDS)
 
 HANDOVER_SCHEMAS(SCHEMA_STRUCT)

@@ -46,14 +46,20 @@ bool head_check(struct ledger_head *head, const char **cause)
         *cause = "its header is damaged, or it is no ledger";
         return false;
     }
-    if (whole->version != LEDGER_VERSION) {
+    if (whole->version > LEDGER_VERSION) {
         *cause = "it is of a newer version of sealbufd";
         return false;
     }
-    if (whole != &head->identity)
-        head->identity = *whole;
-    else
-        head->identity_again = *whole;
+    struct ledger_identity identity = *whole;
+    identity.version = LEDGER_VERSION;
+    identity.checksum = checksum(&identity);
+    if (whole == &head->identity) { /* there is a whole one at every moment */
+        head->identity_again = identity;
+        head->identity = identity;
+    } else {
+        head->identity = identity;
+        head->identity_again = identity;
+    }
     return true;
 }
 

@@ -11,8 +11,9 @@
 
 #include "ledger.h"
 
-#define LEDGER_MAGIC   "SEALLEDG"
-#define LEDGER_VERSION 1u /* of the layout; records are extended without a new one */
+#define LEDGER_MAGIC "SEALLEDG"
+/* Of the layout. From 2 on there may be several records of a name, of which one is the current generation. */
+#define LEDGER_VERSION 2u
 #define HEAD_SIZE      4096u
 
 /* The same in every version to come, up to its checksum. */
@@ -45,7 +46,8 @@ _Static_assert(sizeof(struct ledger_head) <= HEAD_SIZE, "the head is one page");
 
 /* Of a new ledger. 0 or a negative errno. */
 int head_make(struct ledger_head *head);
-/* Of one that was found; repairs what it can. False, and *cause says why, where it cannot be used. */
+/* Of one that was found; repairs what it can, and makes it one of this version. False, and *cause says why, where it
+ * cannot be used. */
 bool head_check(struct ledger_head *head, const char **cause);
 
 /* The greatest id of those copies that are whole. False where none is. */

@@ -12,7 +12,12 @@
 #include "peer_parts.h"
 #include "sealing.h"
 #include "storing.h"
+#include "wait.h"
 #include "watch.h"
+
+/* Between two tries to answer what waits, where no more descriptors may be in flight. */
+#define SHORTEST_PATIENCE_MS 2
+#define LONGEST_PATIENCE_MS  64
 
 void peer_blame(struct peer *peer, const char *reason)
 {
@@ -108,6 +113,50 @@ static bool waits_for_claims(struct peer *peer)
     return true;
 }
 
+bool peer_can_be_answered(const struct peer *peer)
+{
+    return !peer_is_held_back(peer) && LIST_EMPTY(&peer->claims);
+}
+
+void peer_has_ripe_waits(struct peer *peer)
+{
+    if (!peer_is_held_back(peer))
+        turn_wait(peer);
+}
+
+static void be_patient(struct peer *peer)
+{
+    unsigned before = peer->patience_ms;
+
+    peer->patience_ms = before == 0 ? SHORTEST_PATIENCE_MS : before < LONGEST_PATIENCE_MS ? before * 2 : before;
+    peer_hold_back_for(peer, peer->patience_ms);
+}
+
+/* Looks at those that are ripe, until the turn is over. */
+static enum verdict answer_waits(struct peer *peer)
+{
+    enum verdict verdict = GO_ON;
+    struct wait *wait;
+
+    for (bool first = true; verdict == GO_ON && (wait = wait_next(peer)); first = false) {
+        if (!peer_can_be_answered(peer) || (!first && turn_is_over(peer->broker)))
+            break;
+        switch (dispatch_wait(wait, &verdict)) {
+        case ANSWERING_DONE:
+            peer->patience_ms = 0;
+            break;
+        case ANSWERING_PAUSED:
+            return GO_ON;
+        case ANSWERING_NO_ROOM:
+            be_patient(peer);
+            return GO_ON;
+        }
+        peer_hold_back_if_full(peer);
+    }
+    peer_watch_claims(peer);
+    return verdict;
+}
+
 void peer_take_turn(struct peer *peer)
 {
     enum verdict verdict = GO_ON;
@@ -116,18 +165,24 @@ void peer_take_turn(struct peer *peer)
         peer_take_last_turn(peer);
         return;
     }
-    if (peer_is_busy(peer))
+    if (peer_is_busy(peer)) {
         verdict = go_on(peer);
-    else if (peer_is_held_back(peer) || waits_for_claims(peer))
+    } else if (peer_is_held_back(peer) || waits_for_claims(peer)) {
+        waits_pass_on(peer);
         return;
-    else if (peer->is_readable)
+    } else if (peer->is_readable) {
         verdict = peer_read(peer);
+    }
+    if (verdict == GO_ON)
+        verdict = answer_waits(peer);
     if (verdict == GO_ON)
         verdict = watches_serve(peer);
     if (verdict == END) {
         peer_end(peer);
         return;
     }
+    if (!peer_can_be_answered(peer))
+        waits_pass_on(peer);
     if (peer->paused)
         turn_wait(peer);
     if (peer_is_held_back(peer))

@@ -18,6 +18,7 @@
 #include "claim.h"
 #include "credentials.h"
 #include "outbox.h"
+#include "tree.h"
 #include "watches.h"
 
 struct aside;
@@ -25,6 +26,7 @@ struct name;
 struct paused;
 struct seal_job;
 struct store_job;
+struct wait;
 
 LIST_HEAD(connected_names, name);
 
@@ -48,15 +50,19 @@ struct peer {
     unsigned reserved;    /* of them, for the request that is served */
     unsigned unread;      /* bytes that the kernel may keep for it, at most, since its socket was last asked */
     unsigned unread_at_most;
-    bool was_reset;            /* it has gone, and left something unread */
-    bool asked_reexec;         /* and waits to be told how that went */
-    bool full;                 /* it has left too much unread: nothing is read until there is room */
-    bool rests;                /* nothing is read before the broker's next program does: broker->is_resting */
-    TAILQ_ENTRY(peer) flying;  /* in the broker's list, while in_flight */
-    struct seal_job *job;      /* a worker is busy for it */
-    struct store_job *storing; /* the service manager is */
-    struct aside *aside;       /* a request of its that is tried again later */
-    struct paused *paused;     /* a request of its that goes on in its next turn */
+    bool was_reset;                   /* it has gone, and left something unread */
+    bool asked_reexec;                /* and waits to be told how that went */
+    bool full;                        /* it has left too much unread: nothing is read until there is room */
+    bool rests;                       /* nothing is read before the broker's next program does: broker->is_resting */
+    TAILQ_ENTRY(peer) flying;         /* in the broker's list, while in_flight */
+    struct seal_job *job;             /* a worker is busy for it */
+    struct store_job *storing;        /* the service manager is */
+    struct aside *aside;              /* a request of its that is tried again later */
+    struct paused *paused;            /* a request of its that goes on in its next turn */
+    RB_HEAD(wait_tree, wait) waiting; /* its GETs that wait, by serial */
+    TAILQ_HEAD(ripe_waits, wait) ripe_waits; /* those of them that are to be looked at */
+    struct wait *chosen;                     /* the one of these that was woken alone */
+    unsigned patience_ms;                    /* between two tries to answer these, where nothing may be sent */
     struct held_buffers held;
     struct connected_names names; /* that it has published until it ends */
     uint64_t claimed_ns;          /* when the last of these was sent */
@@ -106,6 +112,11 @@ enum verdict peer_send(struct peer *peer, const uint8_t *message, size_t length,
 
 /* Goes on with what it is about, or reads what it has sent; until its turn is over. Then it may be gone. */
 void peer_take_turn(struct peer *peer);
+
+/* Whether what waits may be answered now. */
+bool peer_can_be_answered(const struct peer *peer);
+/* It gets a turn as soon as it can be answered. */
+void peer_has_ripe_waits(struct peer *peer);
 
 /* Charges its request as one that waits, if that has not been done. False: too many of its user's do; *met. */
 bool peer_charge_request(struct peer *peer, struct limit_met *met);

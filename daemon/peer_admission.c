@@ -47,6 +47,8 @@ static struct peer *new_peer(struct broker *broker, const struct credentials *wh
     LIST_INIT(&peer->held);
     LIST_INIT(&peer->names);
     LIST_INIT(&peer->claims);
+    RB_INIT(&peer->waiting);
+    TAILQ_INIT(&peer->ripe_waits);
     RB_INIT(&peer->watches);
     TAILQ_INIT(&peer->ready_watches);
     LIST_INSERT_HEAD(&broker->peers, peer, link);

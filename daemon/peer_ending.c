@@ -15,6 +15,7 @@
 #include "sealing.h"
 #include "status.h"
 #include "storing.h"
+#include "wait.h"
 #include "watch.h"
 
 /* From how many buffers on their closing is left to a worker. */
@@ -95,6 +96,7 @@ void peer_destroy(struct peer *peer)
     status_touch(broker->status);
     log_client(LOG_DEBUG, &peer->who, "disconnected");
     stop_serving(peer);
+    waits_drop(peer, true);
     watches_end(peer, true);
     release_names(peer, true);
     release_buffers(peer, true);
@@ -120,7 +122,8 @@ static void on_landing(evutil_socket_t fd, short what, void *argument)
 
 void peer_take_last_turn(struct peer *peer)
 {
-    if (!watches_end(peer, false) || !release_names(peer, false) || !release_buffers(peer, false)) {
+    if (!waits_drop(peer, false) || !watches_end(peer, false) || !release_names(peer, false) ||
+        !release_buffers(peer, false)) {
         turn_wait(peer);
         return;
     }

@@ -32,6 +32,8 @@ void peer_stop_sending(struct peer *peer);
 /* A full socket (-EAGAIN) tells when it has room. For all else there is only the clock; who hangs up is noticed then.
  */
 void peer_flush_later(struct peer *peer, int reason);
+/* Neither reads nor answers for so long. */
+void peer_hold_back_for(struct peer *peer, unsigned milliseconds);
 /* Reads no more until the kernel says that there is room: at a quarter of the send buffer (unix_writable). */
 void peer_hold_back_if_full(struct peer *peer);
 /* Somebody who takes buffers is asked now and then, and ever less often, whether he has read: no event tells. */

@@ -9,6 +9,7 @@
 #include "packet.h"
 #include "peer.h"
 #include "peer_parts.h"
+#include "wait.h"
 #include "watch.h"
 
 /* A silent connection holds a slot for so long. */
@@ -30,7 +31,7 @@ void peer_listen(struct peer *peer)
     }
     if (peer_is_held_back(peer))
         return;
-    if (watches_are_ready(peer))
+    if (wait_next(peer) || watches_are_ready(peer))
         turn_wait(peer);
     if (peer->listening)
         return;

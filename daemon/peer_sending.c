@@ -195,6 +195,12 @@ void peer_flush_later(struct peer *peer, int reason)
     event_add(&peer->flush, NULL);
 }
 
+void peer_hold_back_for(struct peer *peer, unsigned milliseconds)
+{
+    peer->full = true;
+    flush_after(peer, milliseconds);
+}
+
 void peer_watch_claims(struct peer *peer)
 {
     if (LIST_EMPTY(&peer->claims) || peer->full || outbox_first(&peer->outbox))

@@ -67,6 +67,9 @@ static void close_if_empty(struct quota *quota, struct account *account)
     for (unsigned i = 0; i < RESOURCES; i++)
         if (account->held[i])
             return;
+    assert(TAILQ_EMPTY(&account->evictable));
+    for (unsigned i = 0; i < COUNTED_RESOURCES; i++)
+        assert(account->can_go[i] == 0);
     RB_REMOVE(account_tree, &quota->accounts, account);
     free(account);
 }

@@ -182,6 +182,7 @@ static void keep_former(struct name *name, struct name *past)
     past->published_ns = name->published_ns;
     past->group = name->group;
     past->mode = name->mode;
+    past->keep = name->keep; /* as it is in its record */
     past->slot = name->slot;
     name->slot = 0;
     LIST_INSERT_AFTER(name, past, of_buffer);
@@ -520,6 +521,7 @@ static int restore_past(struct name *name, const struct ledger_name *record, uin
     if (charge_restored(registry, name->owner, name->length) || new_name(registry, name->owner, name_text(name), &past))
         return SEALBUF_ERR_MEMORY;
     attach(past, buffer, record);
+    past->keep = (uint8_t)record->keep;
     past->is_past = true;
     past->current = name;
     past->slot = slot;

@@ -26,6 +26,14 @@ struct place {
     size_t names_at; /* where in the reply they begin */
 };
 
+/* Where a search for the first name goes on: of bytes alone. */
+struct search {
+    bool begun;       /* behind this name, else at the first one */
+    bool passed_over; /* there were some that may not be got, at least not now, or not by this peer */
+    uint8_t length;
+    char text[SEALBUF_MAX_NAME];
+};
+
 /* Every record that a request or a reply can have: room for any, and a name for each. */
 union request_record {
     struct hello_request hello;
@@ -79,9 +87,12 @@ struct request {
     unsigned atomic_records;                      /* all of them, where it is to be served as a whole (atomic.h) */
     bool is_checked;                              /* and has been judged */
     struct atomic *atomic;                        /* what there is of its reply; owned */
+    bool has_evicted;                             /* names have gone, so that it can be served */
+    bool is_lost;                                 /* what was sent before its reply could not be */
     bool sent;                                    /* there is but closing left to do */
     bool done;                                    /* not even that */
     struct place place;                           /* of a LIST */
+    struct search search;                         /* of the first name, for the record in hand */
     struct claim *claim;                          /* that the record in hand has made */
     struct token *redeemed;                       /* that it has used, if it fits into the reply */
     uint8_t token[SEALBUF_TOKEN_SIZE];            /* that it has made */

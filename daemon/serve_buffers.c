@@ -16,10 +16,13 @@
 static int check_descriptor_budget(struct request *request)
 {
     struct broker *broker = request->broker;
+    uint64_t used = broker->quota.held[RESOURCE_BUFFERS] + broker->quota.held[RESOURCE_FOREIGN];
+    uint64_t limit = broker->config->limits.all[RESOURCE_BUFFERS];
 
-    if (broker->quota.held[RESOURCE_BUFFERS] + broker->reaper.pending + broker->quota.held[RESOURCE_FOREIGN] <
-        broker->config->limits.all[RESOURCE_BUFFERS])
+    if (used + broker->reaper.pending < limit)
         return 0;
+    if (used < limit && request->has_evicted) /* for this one, and the workers are still about to close them */
+        return REQUEST_AGAIN;
     struct limit_met met = {.kind = LIMIT_OF_ALL,
                             .key = limits_key(RESOURCE_BUFFERS),
                             .amount = 1,
@@ -136,7 +139,8 @@ static int make_room(struct request *request, uint64_t size, struct span label, 
         {RESOURCE_METADATA, (uint64_t)label.length + metadata.length + strlen(credentials_security(who))},
     };
 
-    return evict_for(request, who->uid, needs, sizeof(needs) / sizeof(needs[0]));
+    int r = evict_for(request, who->uid, needs, sizeof(needs) / sizeof(needs[0]));
+    return r ? r : check_descriptor_budget(request);
 }
 
 /* The descriptor becomes a buffer of the peer's, and the reply says so. Takes *fd on success. */
@@ -144,11 +148,7 @@ static int enter(struct request *request, const struct buffer_spec *spec, int *f
                  union reply_record *out)
 {
     struct limit_met met;
-    int r = check_descriptor_budget(request);
-
-    if (r)
-        return r;
-    r = buffer_enter(&request->broker->buffers, spec, fd, &request->peer->held, buffer, &met);
+    int r = buffer_enter(&request->broker->buffers, spec, fd, &request->peer->held, buffer, &met);
     if (r)
         return refuse_limit(request, r, &met);
     out->buffer.seals = spec->seals;

@@ -16,6 +16,7 @@
 #include "storing.h"
 #include "target.h"
 #include "token.h"
+#include "wait.h"
 
 /* As chgrp(1): to a group of one's own. */
 static int check_group(struct request *request, const struct publish_request *in)
@@ -161,10 +162,11 @@ int publish_judge(struct request *request, const struct publish_request *in, str
 static int make_room(struct request *request, const struct binding *binding)
 {
     const struct name *name = registry_find(&request->broker->registry, binding->owner, binding->name);
+    uint64_t metadata = binding->buffer->owner == binding->owner ? binding->metadata.length : 0;
     bool is_one_more = !name || name->past_count < binding->keep;
     const struct need needs[] = {
         {RESOURCE_NAMES, is_one_more},
-        {RESOURCE_METADATA, is_one_more ? binding->name.length : 0},
+        {RESOURCE_METADATA, (is_one_more ? binding->name.length : 0u) + metadata},
     };
 
     return evict_for_publish(request, binding, 1, binding->owner, needs, sizeof(needs) / sizeof(needs[0]));
@@ -245,7 +247,11 @@ static int find_to_get(struct request *request, const struct get_request *in, st
 {
     const struct target_request as_target = {
         .id = in->id, .owner = in->owner, .name = in->name, .generation = in->generation};
+    const enum access access = in->flags & SEALBUF_GET_WRITABLE ? ACCESS_READ_WRITE : ACCESS_READ;
+    int r = wait_check(request, in);
 
+    if (r)
+        return r;
     if (in->newer_than && (in->id || in->token.length))
         return refuse(request, SEALBUF_ERR_TARGET, "only a name can be newer than a generation");
     if (in->newer_than && in->generation)
@@ -254,8 +260,9 @@ static int find_to_get(struct request *request, const struct get_request *in, st
         return refuse(request, SEALBUF_ERR_TARGET, "a generation is of a name, and a token is given");
     if (in->token.length)
         return redeem(request, in, target);
-    int r =
-        target_find(request, &as_target, in->flags & SEALBUF_GET_WRITABLE ? ACCESS_READ_WRITE : ACCESS_READ, target);
+    if (in->flags & SEALBUF_GET_FIRST)
+        return target_first(request, in, access, &request->search, target);
+    r = target_find(request, &as_target, access, target);
     if (r || !in->newer_than || target->name->generation > in->newer_than)
         return r;
     return refuse(request, SEALBUF_ERR_GENERATION, "'%.*s' is at generation %llu, which is not newer than %llu",

@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+/* So many names are looked at between two looks at the clock. */
+#define NAMES_AT_ONCE 8u
+
 static bool is_owner(const struct request *request, uid_t owner)
 {
     const struct credentials *who = &request->peer->who;
@@ -149,6 +152,48 @@ int target_find(struct request *request, const struct target_request *in, enum a
     if (in->id)
         return find_by_id(request, in->id, access, target);
     return find_by_name(request, in, access, target);
+}
+
+static bool starts_with(const struct name *name, uid_t owner, struct span prefix)
+{
+    return name->owner == owner && name->length >= prefix.length && memcmp(name->text, prefix.data, prefix.length) == 0;
+}
+
+static struct name *first_name(struct registry *registry, uid_t owner, struct span prefix, const struct search *search)
+{
+    if (search->begun)
+        return registry_after(registry, owner, (struct span){search->text, search->length});
+    struct name *name = prefix.length ? registry_find(registry, owner, prefix) : NULL;
+    return name ? name : registry_after(registry, owner, prefix);
+}
+
+static void pass_over(struct search *search, const struct name *name)
+{
+    search->begun = true;
+    search->passed_over |= !name_is_claimed(name) && !name_has_expired(name);
+    search->length = name->length;
+    memcpy(search->text, name->text, name->length);
+}
+
+int target_first(struct request *request, const struct get_request *in, enum access access, struct search *search,
+                 struct target *target)
+{
+    uid_t owner = in->owner == SEALBUF_OWNER_SELF ? request->peer->who.uid : in->owner;
+    struct span prefix = in->name;
+    struct name *name = first_name(&request->broker->registry, owner, prefix, search);
+
+    for (unsigned i = 0; name && starts_with(name, owner, prefix); i++, name = registry_next(name)) {
+        if (i && i % NAMES_AT_ONCE == 0 && turn_is_over(request->broker))
+            return REQUEST_AGAIN;
+        if (!name_has_expired(name) && !is_hidden(request, name, access) && name_gives(request, name, access)) {
+            *target = (struct target){name->buffer, name, NULL};
+            return 0;
+        }
+        pass_over(search, name);
+    }
+    return refuse(request, SEALBUF_ERR_NOT_FOUND,
+                  "uid %u has published nothing that begins with '%.*s' and that you may get", (unsigned)owner,
+                  SPAN_ARGS(prefix));
 }
 
 /* Of a past generation, who may have it and how long is what the current one says. */

@@ -24,6 +24,13 @@ struct buffer *target_buffer(struct request *request, uint64_t id);
 /* 0, or a refusal. For a generation, where the request says one, that one; to be changed it must be the current one. */
 int target_find(struct request *request, const struct target_request *in, enum access access, struct target *target);
 
+/*
+ * The first name that begins as it should and gives access, and that nobody is taking. 0, a refusal, or REQUEST_AGAIN:
+ * the turn is over, and the search goes on from where it is. It also does so to find the same name again.
+ */
+int target_first(struct request *request, const struct get_request *in, enum access access, struct search *search,
+                 struct target *target);
+
 enum description {
     DESCRIBE_SHORT, /* numbers, but for the memory that it takes */
     DESCRIBE_NAME,  /* and name and label */

@@ -75,7 +75,8 @@ static int ship(struct telling *telling, const struct name *name)
     const struct watch *watch = telling->watch;
     const struct name *current = registry_find(&telling->broker->registry, watch->owner, name_text(name));
 
-    if (name->take || name_is_claimed(name) || !current || name_has_expired(current) || !may_read(watch, current->group, current->mode))
+    if (name->take || name_is_claimed(name) || !current || name_has_expired(current) ||
+        !may_read(watch, current->group, current->mode))
         return -EACCES;
     if (telling->broker->own_descriptors < 0)
         return -ENOENT;
@@ -142,7 +143,7 @@ static bool add_change(struct telling *telling, const struct change *change, uns
     event.id = change->id;
     event.size = change->size;
     event.published_ns = change->published_ns;
-    event.expire_ms = deadline_left_ms(change->deadline_ns);
+    event.expire_ms = binds(kind) ? deadline_left_ms(change->deadline_ns) : 0;
     event.seals = change->seals;
     event.flags = change->flags;
     event.mode = change->mode;

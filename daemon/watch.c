@@ -4,10 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "broker.h"
-#include "dispatch.h"
 #include "handover.h"
 #include "peer_parts.h"
 #include "telling.h"
@@ -182,16 +180,11 @@ struct watch *watch_find(struct peer *peer, uint32_t serial)
 
 bool watch_cancel(struct peer *peer, uint32_t serial)
 {
-    uint8_t message[SEALBUF_MAX_TEXT + 256];
-    struct shipment shipment = {.count = 0};
     struct watch *watch = watch_find(peer, serial);
 
     if (!watch)
         return false;
     end(watch);
-    size_t length = dispatch_refusal(message, sizeof(message), SEALBUF_OP_WATCH, serial, SEALBUF_ERR_CANCELLED, NULL);
-    if (peer_send(peer, message, length, &shipment) == END)
-        shutdown(peer->socket, SHUT_RDWR); /* it would not learn of it */
     return true;
 }
 
@@ -267,12 +260,11 @@ static bool is_to_be_woken(const struct watch *watch)
     return watch->state != WATCH_IDLE || changes_will_wake(&watch->hook);
 }
 
-void watches_hand_over(const struct peer *peer, struct handover *handover)
+void watches_hand_over(struct peer *peer, struct handover *handover)
 {
     struct watch *watch;
-    struct watch_tree *tree = (struct watch_tree *)(uintptr_t)&peer->watches; /* RB_FOREACH takes no const */
 
-    RB_FOREACH(watch, watch_tree, tree)
+    RB_FOREACH(watch, watch_tree, &peer->watches)
         handover_add(handover, HANDOVER_WATCH,
                      &(struct handover_watch){
                          .serial = watch->serial,

@@ -52,7 +52,7 @@ struct watch {
 int watch_begin(struct peer *peer, uint32_t serial, const struct watch_request *in, struct limit_met *met);
 /* The peer's watch with this serial, or NULL. */
 struct watch *watch_find(struct peer *peer, uint32_t serial);
-/* Ends it; its last message says that it was cancelled. False: there is none. */
+/* Ends it; what its last message is to say, the caller says. False: there is none. */
 bool watch_cancel(struct peer *peer, uint32_t serial);
 static inline bool watches_are_ready(const struct peer *peer)
 {
@@ -63,7 +63,7 @@ enum verdict watches_serve(struct peer *peer);
 /* Its connection has ended. They end, all or until the turn is over: false then. */
 bool watches_end(struct peer *peer, bool all);
 
-void watches_hand_over(const struct peer *peer, struct handover *handover);
+void watches_hand_over(struct peer *peer, struct handover *handover);
 /* One from the program before. 0 or -ENOMEM. */
 int watch_restore(struct peer *peer, const struct handover_watch *record);
 

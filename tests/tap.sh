@@ -25,9 +25,12 @@ broker=
 others=()
 work=$(mktemp -d "${TMPDIR:-/tmp}/sealbuf-test.XXXXXX") || exit 99
 
+# By SIGKILL, which a process that is stopped heeds, too.
 tidy_up() {
-    # shellcheck disable=SC2086 # nothing where there is none
-    kill $broker "${others[@]}" 2>/dev/null
+    local process
+    for process in $broker "${others[@]}"; do
+        kill -KILL "$process" && wait "$process"
+    done 2>/dev/null
     rm -rf -- "$work"
 }
 trap tidy_up EXIT

@@ -2,24 +2,28 @@
 # SPDX-License-Identifier: MIT
 """All or nothing: PUBLISH, GET and REMOVE of several names in one step, also where one of them is refused, where others
 look on all the time, and where the broker is killed in the middle."""
+import array
 import contextlib
+import fcntl
 import os
 import random
 import select
 import signal
 import sys
-import threading
+import termios
 import time
 
 import sealbuf_wire as wire
 from lives import Lives
 from manager import Manager
-from testbed import Broker, Suite, equal, eventually, fetch, in_child, make, need_root, need_systemd, process, refused
+from testbed import Broker, Suite, equal, eventually, in_child, make, need_root, need_systemd, process, refused
+from tracer import attach, go_on_until, step
 
 MINE = 100000 + os.getpid() % 30000 * 10
 OTHER = MINE + 1
 PUBLISH = wire.PUBLISH_ATOMIC | wire.PUBLISH_REPLACE
 SECONDS = float(os.environ.get('SECONDS', '4'))
+STEPPED = int(os.environ.get('STEPPED', '8'))
 ROUNDS = int(os.environ.get('ROUNDS', '25'))
 
 suite = Suite()
@@ -363,10 +367,7 @@ def replace_for_ever(path, names, ready):
         number = 0
         while True:
             number += 1
-            count = 2 + number % (len(names) - 1)
-            # Only some of them at first: those beyond have an older number, the same in all of them.
-            contents = {name: b'%d' % number for name in (names if count % 2 else names)}
-            publish_contents(client, contents)
+            publish_contents(client, {name: b'%d' % number for name in names})
             if number == 1:
                 os.write(ready, b'x')
 
@@ -509,6 +510,79 @@ def killed_in_the_middle(_, __):
                 equal(client.stats()['buffers'], 0, 'buffers')
             lives.stop()
         print('# after %d kills all were there %d times, and none %d times' % (ROUNDS, seen['all'], seen['none']))
+
+
+def unread(client):
+    """Bytes that the broker has not received yet."""
+    room = array.array('i', [0])
+    fcntl.ioctl(client.socket, termios.TIOCOUTQ, room)
+    return room[0]
+
+
+def kill_at(lives, client, start, steps):
+    """Has start() send a request, and kills the broker so many instructions after it has received that. How many there
+    are at most: until the reply is there."""
+    poll = select.poll()
+    poll.register(client.socket, select.POLLIN)
+    attach(lives.pid)
+    start()
+    go_on_until(lives.pid, lambda: unread(client) == 0)
+    done = step(lives.pid, steps, lambda: poll.poll(0))
+    lives.kill()
+    return done
+
+
+def furnish(lives, names):
+    """Names at generation 1, and stored buffers for their generation 2."""
+    lives.start()
+    with lives.connect() as client:
+        publish_contents(client, {name: b'1' for name in names}, keep=1)
+        ids = create(client, *[b'2'] * len(names))
+        publish(client, [('next/' + name, buffer) for name, buffer in zip(names, ids)])
+    return ids
+
+
+def check_all_or_none(lives, names, removes):
+    """What there is after the restart: the names of before, or those of afterwards."""
+    lives.start()
+    with lives.connect() as client:
+        found = generations(client, names)
+        if removes and not found:
+            done = True
+        else:
+            equal(len(found), len(names), 'names')
+            equal(len(set(found.values())), 1, 'generations')
+            contents = set(get(client, names))
+            done = not removes and set(found.values()) == {2}
+            equal(contents, {b'2' if done else b'1'}, 'contents')
+            equal({client.stat(name)['oldest'] for name in names}, {1}, 'oldest generations')
+            remove(client, names)
+        remove(client, ['next/' + name for name in names])
+        equal([client.stats()[key] for key in ('names', 'buffers', 'bytes', 'stored')], [0] * 4, 'what is left')
+    lives.stop()
+    return done
+
+
+@suite.test
+def killed_at_each_step(_, __):
+    """The same at a random instruction between the request and its reply"""
+    need_systemd()
+    names = ['life/%d' % i for i in range(5)]
+    with Lives() as lives:
+        for what in ('publish', 'remove'):
+            most, came = 10 ** 7, [0, 0]
+            for _ in range(STEPPED):
+                ids = furnish(lives, names)
+                with lives.connect() as client:
+                    def start():
+                        if what == 'publish':  # pylint: disable=cell-var-from-loop
+                            start_publish(client, list(zip(names, ids)), keep=1)  # pylint: disable=W0640
+                        else:
+                            client.start(wire.REMOVE, [{'name': name, 'flags': wire.REMOVE_ATOMIC} for name in names])  # pylint: disable=W0640
+                    done = kill_at(lives, client, start, most if most == 10 ** 7 else rng.randrange(most))
+                most = min(most, done) if most == 10 ** 7 else most
+                came[check_all_or_none(lives, names, what == 'remove')] += 1
+            print('# %s: %d instructions; %d times nothing, %d times all' % (what, most, *came))
 
 
 if __name__ == '__main__':

@@ -297,12 +297,22 @@ test_replace() {
     says err '--replace' "... is status 6 at the end, too"
 }
 
+# write_to FIFO PID: opens the fifo as descriptor 9, and waits until this process has it open, too: but not for ever, as it
+# may have failed.
+write_to() {
+    exec 9<>"$1"
+    await 20 has_open "$2" "$1"
+}
+has_open() { # PID PATH
+    readlink "/proc/$1/fd/"* | grep -qxF -- "$2"
+}
+
 taken_meanwhile() {
     local status writer
     mkfifo "$work/slow"
     "$ctl" put meanwhile "$work/slow" &
     writer=$!
-    exec 9>"$work/slow"
+    write_to "$work/slow" $writer
     printf 'the content' >&9
     "$ctl" put meanwhile "$work/1"
     exec 9>&-
@@ -413,7 +423,7 @@ test_restarted_broker() {
     mkfifo "$work/slow"
     "$ctl" put lost "$work/slow" 2>"$work/err" &
     writer=$!
-    exec 9>"$work/slow"
+    write_to "$work/slow" $writer
     printf 'the ' >&9
     await 10 is_copying $writer
     kill -KILL "$broker"
@@ -438,7 +448,7 @@ lost_broker() {
     mkfifo "$work/lost"
     "$ctl" -s "$work/mortal" put lost "$work/lost" 2>"$work/lost_err" &
     lost_writer=$!
-    exec 9>"$work/lost"
+    write_to "$work/lost" $lost_writer
     printf 'the content' >&9
     await 10 is_copying $lost_writer
     kill "$mortal"
@@ -499,7 +509,7 @@ test_connection_limit() {
     mkfifo "$work/held"
     "$ctl" -s "$one" put held "$work/held" &
     holder=$!
-    exec 9>"$work/held"
+    write_to "$work/held" $holder
     await 10 refused_by "$one"
     expect 5 "one connection too many" "$ctl" -s "$one" ping
     says err "^sealbufctl: cannot connect to '$one': uid $(id -u) .*uid-connections=1" "... with the user and the limit"
@@ -902,7 +912,9 @@ test_others() {
     check "remove --owner, by root" "$ctl" remove public --owner 54321
 }
 
-# progress CODE: runs the tool with a terminal as standard error, prints what the terminal got.
+# progress CODE: runs the tool with a terminal as standard error, prints what the terminal got. It ends when nobody has
+# that open any more.
+export -f await is_copying
 progress() { # SHELL COMMAND, with $ctl
     CTL=$ctl WORK=$work "$PYTHON" - "$1" <<'END'
 import os, pty, subprocess, sys
@@ -933,13 +945,21 @@ test_progress() {
     says out '[0-9.]+ MiB of 64 MiB, [0-9]+ %, [0-9.]+ [KM]iB/s' "... shows the share"
     expect 0 "a fast put on a terminal" progress '"$CTL" put fast "$WORK/4097"'
     says out "^''\$" "... shows nothing"
-    expect 0 "a put on a terminal, whose broker is killed and started again" progress 'exec 9>&2
-        "$SEALBUFD" --socket "$WORK/brief" 2>/dev/null & first=$!
-        until "$CTL" -s "$WORK/brief" ping 2>/dev/null; do sleep 0.02; done
-        { printf content; sleep 0.3; kill -KILL $first; wait $first
-          { sleep 0.3; "$SEALBUFD" --socket "$WORK/brief" 2>/dev/null 9>&- & echo $! >"$WORK/brief.pid"; wait; } >/dev/null &
-        } 2>/dev/null | "$CTL" -s "$WORK/brief" put brief 2>&9; result=$?
-        kill "$(cat "$WORK/brief.pid")"; exit $result'
+    expect 0 "a put on a terminal, whose broker is killed and started again" progress '
+        mkfifo "$WORK/brief.content"
+        "$SEALBUFD" --socket "$WORK/brief" 2>/dev/null & broker=$!
+        await 20 "$CTL" -s "$WORK/brief" ping
+        "$CTL" -s "$WORK/brief" put brief "$WORK/brief.content" & put=$!
+        exec 9<>"$WORK/brief.content"
+        printf content >&9
+        await 20 is_copying $put
+        { kill -KILL $broker; wait $broker; } 2>/dev/null
+        exec 9>&-
+        sleep 0.3
+        "$SEALBUFD" --socket "$WORK/brief" 2>/dev/null & broker=$!
+        wait $put; result=$?
+        kill $broker; wait $broker
+        exit $result'
     says out "has gone; waiting for it to come back.*it is back; going on" "... says that it waits, and when it goes on"
     expect 0 "a slow put elsewhere" bash -c "{ $slow; } | \"\$1\" put elsewhere" - "$ctl"
     silent err "... shows nothing"

@@ -7,16 +7,14 @@ import contextlib
 import fcntl
 import os
 import random
-import shutil
 import sys
-import tempfile
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'systemd'))
 import sealbuf_wire as wire  # noqa: E402
-from managers import Keeper  # noqa: E402
+from managers import kept_broker  # noqa: E402
 from storm import Tap  # noqa: E402
 from storm_client import Failure  # noqa: E402
-from survival import SEALBUFD, is_with_systemd  # noqa: E402
+from testbed import SEALBUFD, skip_all_without_systemd  # noqa: E402
 
 NAMES = 40
 ADD_SEALS, GET_SEALS = 1033, 1034
@@ -60,7 +58,7 @@ class Scene:
                 self.live.append(tokens[1])
             self.records = {record['name']: record for record in client.list()}
         self.keeper.end(9)
-        self.entries = [(name, os.dup(fd)) for name, fd, _ in self.keeper.kept if name != 'ledger']
+        self.entries = [(name, os.dup(fd)) for name, fd, _ in self.keeper.kept if name.startswith('buffer-')]
         ledgers = [fd for name, fd, _ in self.keeper.kept if name == 'ledger']
         if len(ledgers) != 1:
             raise Failure('%d ledgers are stored' % len(ledgers))
@@ -277,9 +275,9 @@ def damage_entries(scene, entries, made):
         entries[a], entries[b] = (entries[a][0], entries[b][1]), (entries[b][0], entries[a][1])
         return kind, 0, 2
     if kind == 'doubled':
-        for i in victims:
-            made.append(something_else(scene, entries[i][1]))
-            entries.insert(scene.random.randrange(len(entries)), (entries[i][0], made[-1]))
+        for name, fd in [entries[i] for i in victims]:
+            made.append(something_else(scene, fd))
+            entries.insert(scene.random.randrange(len(entries)), (name, made[-1]))
         return kind, 0, len(victims) * 2
     for i in victims:
         name = scene.random.choice(('stored', 'buffer-', 'buffer-zz', 'buffer-00000000000fffff', 'ledger', 'x' * 255))
@@ -302,25 +300,12 @@ def damage_descriptors(tap, scene, rounds):
 
 # ---- All of it -------------------------------------------------------------------------------------------------------
 
-@contextlib.contextmanager
-def scene_of(seed):
-    directory = tempfile.mkdtemp(prefix='sealbuf-test-')
-    keeper = Keeper(directory, SEALBUFD, ['--config', os.devnull])
-    try:
-        keeper.start()
-        yield Scene(keeper, seed)
-    finally:
-        keeper.close()
-        shutil.rmtree(directory)
-
-
 def main():
-    if not is_with_systemd():
-        print('1..0 # SKIP sealbufd is built without systemd')
-        return 0
+    skip_all_without_systemd()
     seed, rounds = os.environ.get('SEED', '%d' % os.getpid()), int(os.environ.get('ROUNDS', '12'))
     tap = Tap()
-    with scene_of(seed) as scene:
+    with kept_broker(SEALBUFD) as keeper:
+        scene = Scene(keeper, seed)
         with tap.test('names, replaced ones, removed ones, tokens (seed %s)' % seed):
             scene.set_up()
         if not tap.failures:

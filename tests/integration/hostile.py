@@ -134,7 +134,7 @@ def empty_messages(broker, _):
 def headers(broker, _):
     """headers that make no sense are refused, and the connection lives"""
     record = encode_record(wire.CREATE_REQUEST, {})
-    cases = [(encode_message(op, serial=3), 'OPCODE', 3) for op in (0, 16, 0x7fff, 0x8000, 0x8002, 0x8003, 0xffff)]
+    cases = [(encode_message(op, serial=3), 'OPCODE', 3) for op in (0, 19, 0x7fff, 0x8000, 0x8002, 0x8003, 0xffff)]
     cases += [(encode_message(wire.PING, serial=0), 'MALFORMED', 0), (hello(5), 'HELLO', 5),
               (encode_message(wire.PING, serial=0xffffffff, status=1), 'RESERVED', 0xffffffff),
               (encode_message(wire.PING, serial=3, status=5001), 'RESERVED', 3)]
@@ -148,6 +148,11 @@ def headers(broker, _):
               (encode_message(wire.LIST, serial=3), 'MALFORMED', 3),
               (encode_message(wire.ACCOUNTS, serial=3), 'MALFORMED', 3),
               (encode_message(wire.ACCOUNTS, [encode_record(wire.ACCOUNTS_REQUEST, {})] * 2, 3), 'MALFORMED', 3),
+              *((encode_message(opcode, [encode_record(wire.REQUESTS[opcode], {})] * n, 3), 'MALFORMED', 3)
+                for opcode in (wire.WATCH, wire.CANCEL) for n in (0, 2, 253)),
+              (encode_message(wire.TOUCH, serial=3), 'MALFORMED', 3),
+              *((encode_message(opcode, [encode_record(wire.REQUESTS[opcode], {})], 3, descriptors=1), 'DESCRIPTORS', 3)
+                for opcode in (wire.TOUCH, wire.WATCH, wire.CANCEL)),
               (encode_message(wire.CREATE, serial=3), 'MALFORMED', 3),
               (encode_message(wire.CREATE, [record] * 254, 3), 'MALFORMED', 3),
               (encode_message(wire.CREATE, [record], 3, count=254), 'MALFORMED', 3),
@@ -203,15 +208,19 @@ FIELDS = [
     (wire.SEAL, 'seals', 'SEALS', [0x40, 0xffffffff]),
     (wire.PUBLISH, 'seals', 'SEALS', [0x40]),
     (wire.PUBLISH, 'mode', 'MODE', [0o777, 0o1600, 0o4600, 0o111, 0xffffffff]),
-    (wire.PUBLISH, 'flags', 'FLAGS', [0x40, 0x80000000]),
+    (wire.PUBLISH, 'flags', 'FLAGS', [0x400, 0x80000000]),
+    (wire.PUBLISH, 'keep', 'FLAGS', [256, 0xffffffff]),
+    (wire.PUBLISH, 'metadata', 'METADATA', BAD_METADATA),
     (wire.PUBLISH, 'name', 'NAME', BAD_NAMES),
     (wire.GET, 'seals', 'SEALS', [0x40]),
-    (wire.GET, 'flags', 'FLAGS', [8, 0xffff0000]),
+    (wire.GET, 'flags', 'FLAGS', [0x40, 0xffff0000]),
     (wire.GET, 'name', 'NAME', BAD_NAMES),
     (wire.GET, 'token', 'TOKEN', BAD_TOKENS),
     (wire.REMOVE, 'name', 'NAME', BAD_NAMES),
+    (wire.REMOVE, 'flags', 'FLAGS', [2, 0x80000000]),
     (wire.STAT, 'name', 'NAME', BAD_NAMES),
-    (wire.LIST, 'flags', 'FLAGS', [2, 0x80000000]),
+    (wire.STAT, 'flags', 'FLAGS', [2, 0x80000000]),
+    (wire.LIST, 'flags', 'FLAGS', [4, 0x80000000]),
     (wire.LIST, 'prefix', 'NAME', ['p' * 256, 'a\0', '\n', '\x7f']),
     (wire.LIST, 'after', 'NAME', BAD_NAMES),
     (wire.SHARE, 'flags', 'FLAGS', [4, 0x80000000]),
@@ -219,6 +228,10 @@ FIELDS = [
     (wire.REVOKE, 'name', 'NAME', BAD_NAMES),
     (wire.REVOKE, 'token', 'TOKEN', BAD_TOKENS),
     (wire.ACCOUNTS, 'flags', 'FLAGS', [2, 0x80000000]),
+    (wire.TOUCH, 'flags', 'FLAGS', [1, 0x80000000]),
+    (wire.TOUCH, 'name', 'NAME', BAD_NAMES),
+    (wire.WATCH, 'flags', 'FLAGS', [0x10, 0x80000000]),
+    (wire.WATCH, 'name', 'NAME', ['p' * 256, 'a\0', '\n', '\x7f']),
 ]
 
 
@@ -399,7 +412,20 @@ def noise(broker, bystander):
              one(wire.GET, id=2), one(wire.REMOVE, name='noise/a'), one(wire.REMOVE, id=5), one(wire.STAT, id=2),
              one(wire.LIST, prefix='noise'), one(wire.SHARE, id=2, uses=1), one(wire.SHARE, name='noise/a', flags=2),
              one(wire.GET, token=b'x' * 24), one(wire.REVOKE, token=b'x' * 24), one(wire.REVOKE, id=2),
-             one(wire.ACCOUNTS, flags=1)]
+             one(wire.ACCOUNTS, flags=1), one(wire.PUBLISH, id=2, name='noise/c', flags=0x41, expected=1, keep=3,
+                                              expire_ms=2, metadata=b'a=b\0'),
+             one(wire.PUBLISH, id=2, name='noise/d', flags=0x301), one(wire.GET, name='noise/c', generation=1),
+             encode_message(wire.PUBLISH, [encode_record(wire.PUBLISH_REQUEST, {'id': 2, 'name': n, 'flags': 0x81})
+                                           for n in ('noise/e', 'noise/f')], 1),
+             encode_message(wire.REMOVE, [encode_record(wire.TARGET_REQUEST, {'name': n, 'flags': 1})
+                                          for n in ('noise/e', 'noise/f')], 1),
+             encode_message(wire.GET, [encode_record(wire.GET_REQUEST, {'name': n, 'flags': 0x20})
+                                       for n in ('noise/e', 'noise/f')], 1),
+             one(wire.GET, 21, name='noise/a', flags=8, wait_ms=5), one(wire.GET, 22, name='noise/z', flags=8),
+             one(wire.GET, 23, name='noise', flags=0x18, newer_than=1), one(wire.TOUCH, name='noise/c', expire_ms=1),
+             one(wire.WATCH, 24, name='noise', flags=1), one(wire.WATCH, 25, name='noise/a', flags=7),
+             one(wire.WATCH, 26, flags=8), *(encode_message(wire.CANCEL, [
+                 encode_record(wire.CANCEL_REQUEST, {'serial': serial})], 27) for serial in (21, 24, 27))]
     fds = [os.memfd_create('noise', os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING), os.open('/dev/null', os.O_RDWR)]
     client = broker.connect()
     for i in range(10000):

@@ -230,6 +230,7 @@ def table_full(broker, bystander):
         buffer = client.create(10)
         os.close(buffer['fd'])
         client.publish(buffer['id'], 'full', seals=IMMUTABLE)
+        eventually(lambda: client.stats()['jobs'] == 0, what='what the workers have open is closed')
         limit = broker.limit_descriptors(broker.descriptors())
         try:
             for _ in range(3):

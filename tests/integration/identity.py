@@ -12,7 +12,8 @@ import sealbuf_wire as wire
 from sealbuf_wire import WRITE
 from surroundings import (BareWithProc, Sandboxed, enter_user_namespace, need_own_proc, need_user_namespaces,
                           preload_library, preloaded)
-from testbed import (SEALBUFD, Skip, Suite, equal, eventually, fetch, in_child, make, need_root, process, refused)
+from testbed import (Suite, equal, eventually, fetch, in_child, make, need_root, need_systemd, process,
+                     refused)
 
 suite = Suite()
 ALICE, BOB, DAVE, CAROL, NOBODY = 61001, 61002, 61003, 61004, 65534
@@ -148,9 +149,7 @@ class Journalled(BareWithProc):
 def journalled():
     need_root()
     need_own_proc()
-    with open(SEALBUFD, 'rb') as program:
-        if b'libsystemd' not in program.read():
-            raise Skip('sealbufd is built without systemd')
+    need_systemd()
     with preload_library() as library, Journalled(library) as own:
         yield own
     own.journal.close()

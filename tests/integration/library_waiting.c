@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a wait meets: signals, its end before the reply, and a kernel that takes no more descriptors. */
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -215,14 +216,16 @@ END_TEST
 
 /* ---- Too many descriptors in flight ------------------------------------------------------------------------------ */
 
-/* A uid of nobody else's: the kernel counts for each. */
-#define STRANGER  61235u
+#define STRANGERS 60000u /* uids from here on */
 #define IN_FLIGHT 40
 
+/* A uid of nobody else's, nor of another run of this test: the kernel counts for each. */
 static void as_stranger(void (*fn)(void *))
 {
+    unsigned stranger = STRANGERS + (unsigned)getpid() % 5000;
+
     if (getuid() == 0)
-        in_child_as(STRANGER, STRANGER, fn, NULL);
+        in_child_as(stranger, stranger, fn, NULL);
     else
         in_child(fn, NULL);
 }
@@ -300,15 +303,15 @@ START_TEST(adopting_once_the_air_is_clear)
 }
 END_TEST
 
-/* Reads nothing until there is more than fits, and then answers all of it. */
-static void answer_slowly(int socket, void *unused)
+/* Reads nothing until a byte comes from this pipe, and then answers all of it. */
+static void answer_late(int socket, void *start)
 {
     static struct answer answer;
     struct header request;
+    char byte;
 
-    (void)unused;
     fake_greet(socket);
-    usleep(300 * 1000);
+    CHILD_CHECK(read(*(const int *)start, &byte, 1) == 1);
     while (fake_receive(socket, &request)) {
         answer_begin(&answer, &request);
         answer_finish(&answer);
@@ -358,9 +361,11 @@ static void adopt_behind_others(void *unused)
 {
     sealbuf_buffer *buffer = new_text("heavy", IMMUTABLE);
     struct fake fake;
+    int start[2];
 
     (void)unused;
-    fake_start(&fake, answer_slowly, NULL);
+    CHILD_CHECK(pipe2(start, O_CLOEXEC) == 0);
+    fake_start(&fake, answer_late, &start[0]);
     sealbuf_client *client = connect_to(fake.address, 10000);
     int pings = 0;
     while (!(sealbuf_events(client) & POLLOUT) && ++pings < 10000)
@@ -368,6 +373,7 @@ static void adopt_behind_others(void *unused)
     CHILD_CHECK(sealbuf_start_adopt(client, buffer, NULL, note_adoption, NULL) > 0);
     CHILD_CHECK(sealbuf_start_ping(client, note_after, NULL) > 0);
     crowd_the_air();
+    CHILD_CHECK(write(start[1], "", 1) == 1);
     dispatch_all(client);
     CHILD_CHECK(called.before == pings && called.adoption == pings + 1 && called.after == pings + 2);
     CHILD_CHECK(sealbuf_buffer_id(buffer) == 0);

@@ -142,7 +142,7 @@ static void drop(const char *name)
     ck_assert_int_eq(sealbuf_remove(producer, TARGET(.name = name)), 0);
 }
 
-#define WAIT_UNTIL(condition)                                                                                          \
+#define WATCH_UNTIL(condition)                                                                                         \
     do {                                                                                                               \
         for (int tries_ = 0; tries_ < 300 && !(condition); tries_++)                                                   \
             ck_assert_int_ge(sealbuf_wait(watcher, 100), 0);                                                           \
@@ -181,14 +181,14 @@ START_TEST(a_snapshot_then_changes)
     put("a/2", 1);
     put("b/1", 1);
     start_watch(WATCH(.prefix = "a/"));
-    WAIT_UNTIL(seen.synchronized);
+    WATCH_UNTIL(seen.synchronized);
     ck_assert_uint_eq(seen.count, 3);
     ck_assert_uint_eq(seen.of_kind[SEALBUF_CHANGE_PRESENT], 2);
     put("a/1", 2);
     put("b/1", 2);
     put("a/3", 1);
     drop("a/2");
-    WAIT_UNTIL(seen.count >= 6);
+    WATCH_UNTIL(seen.count >= 6);
     ck_assert_uint_eq(seen.kind[3], SEALBUF_CHANGE_REPLACED);
     ck_assert_uint_eq(seen.kind[4], SEALBUF_CHANGE_PUBLISHED);
     ck_assert_uint_eq(seen.kind[5], SEALBUF_CHANGE_REMOVED);
@@ -204,10 +204,10 @@ START_TEST(one_name_and_no_snapshot)
 {
     put("a", 1);
     start_watch(WATCH(.prefix = "a", .flags = SEALBUF_WATCH_EXACT | SEALBUF_WATCH_NO_SNAPSHOT));
-    WAIT_UNTIL(seen.synchronized);
+    WATCH_UNTIL(seen.synchronized);
     put("a/b", 1);
     put("a", 2);
-    WAIT_UNTIL(seen.count >= 2);
+    WATCH_UNTIL(seen.count >= 2);
     ck_assert_uint_eq(seen.kind[0], SEALBUF_CHANGE_SYNC);
     ck_assert_uint_eq(seen.kind[1], SEALBUF_CHANGE_REPLACED);
     ck_assert_str_eq(seen.name[1], "a");
@@ -218,9 +218,9 @@ END_TEST
 START_TEST(leases_run_out)
 {
     start_watch(NULL);
-    WAIT_UNTIL(seen.synchronized);
+    WATCH_UNTIL(seen.synchronized);
     ck_assert_int_eq(sealbuf_put(producer, PUT(.name = "short", .expire_ms = 50), "x", 1, NULL), 0);
-    WAIT_UNTIL(seen.of_kind[SEALBUF_CHANGE_EXPIRED] == 1);
+    WATCH_UNTIL(seen.of_kind[SEALBUF_CHANGE_EXPIRED] == 1);
     ck_assert_uint_eq(seen.of_kind[SEALBUF_CHANGE_PUBLISHED], 1);
     ck_assert_int_eq(sealbuf_stat(producer, TARGET(.name = "short"), &(const struct sealbuf_info *){NULL}),
                      -SEALBUF_ERR_NOT_FOUND);
@@ -232,11 +232,11 @@ START_TEST(with_buffers)
     put("a", 1);
     start_watch(WATCH(.flags = SEALBUF_WATCH_DESCRIPTORS));
     seen.check_buffers = true;
-    WAIT_UNTIL(seen.synchronized);
+    WATCH_UNTIL(seen.synchronized);
     ck_assert_uint_eq(seen.buffers, 1);
     for (uint64_t generation = 2; generation <= 100; generation++)
         put("a", generation);
-    WAIT_UNTIL(generation_of("a") == 100);
+    WATCH_UNTIL(generation_of("a") == 100);
     ck_assert_uint_ge(seen.buffers, 2); /* the last one at least is there */
     ck_assert_uint_eq(seen.of_kind[SEALBUF_CHANGE_REPLACED], 99);
 }
@@ -259,7 +259,7 @@ START_TEST(a_buffer_is_taken)
     put("a", 1);
     ck_assert_int_gt(
         sealbuf_watch(watcher, WATCH(.flags = SEALBUF_WATCH_DESCRIPTORS | SEALBUF_WATCH_DETAILS), take_it, NULL), 0);
-    WAIT_UNTIL(taken);
+    WATCH_UNTIL(taken);
     drop("a");
     ck_assert_int_eq(sealbuf_buffer_read(taken, text, sizeof(text), 0), 1);
     ck_assert_str_eq(text, "1");
@@ -276,18 +276,18 @@ END_TEST
 START_TEST(a_sleeper_gets_an_overflow)
 {
     start_watch(WATCH(.prefix = "n"));
-    WAIT_UNTIL(seen.synchronized);
+    WATCH_UNTIL(seen.synchronized);
     put("n/gone", 1);
-    WAIT_UNTIL(generation_of("n/gone") == 1);
+    WATCH_UNTIL(generation_of("n/gone") == 1);
     drop("n/gone");
     for (uint64_t generation = 1; generation <= SLEPT_THROUGH; generation++)
         put("n/there", generation);
-    WAIT_UNTIL(seen.synchronized && generation_of("n/there") == SLEPT_THROUGH);
+    WATCH_UNTIL(seen.synchronized && generation_of("n/there") == SLEPT_THROUGH);
     ck_assert_uint_ge(seen.of_kind[SEALBUF_CHANGE_OVERFLOW], 1);
     ck_assert_uint_lt(seen.count, SLEPT_THROUGH);
     ck_assert_uint_eq(generation_of("n/gone"), 0);
     put("n/there", SLEPT_THROUGH + 1);
-    WAIT_UNTIL(generation_of("n/there") == SLEPT_THROUGH + 1);
+    WATCH_UNTIL(generation_of("n/there") == SLEPT_THROUGH + 1);
 }
 END_TEST
 
@@ -297,7 +297,7 @@ START_TEST(a_cancelled_watch_is_silent)
 {
     int serial = start_watch(NULL);
 
-    WAIT_UNTIL(seen.synchronized);
+    WATCH_UNTIL(seen.synchronized);
     ck_assert_int_eq(sealbuf_cancel(watcher, serial), 0);
     put("a", 1);
     wait_until_answered(watcher);
@@ -310,11 +310,11 @@ END_TEST
 START_TEST(a_watch_is_refused)
 {
     start_watch(WATCH(.prefix = "a//b", .flags = SEALBUF_WATCH_EXACT));
-    WAIT_UNTIL(seen.count > 0);
+    WATCH_UNTIL(seen.count > 0);
     ck_assert_uint_eq(seen.kind[0], 0);
     ck_assert_int_eq(seen.error, -SEALBUF_ERR_NAME);
     start_watch(WATCH(.flags = 0x8000));
-    WAIT_UNTIL(seen.count > 0);
+    WATCH_UNTIL(seen.count > 0);
     ck_assert_int_eq(seen.error, -SEALBUF_ERR_FLAGS);
     ck_assert_int_eq(sealbuf_ping(watcher), 0);
 }
@@ -326,13 +326,13 @@ START_TEST(calls_beside_a_watch)
     sealbuf_buffer *buffer = NULL;
 
     start_watch(NULL);
-    WAIT_UNTIL(seen.synchronized);
+    WATCH_UNTIL(seen.synchronized);
     for (uint64_t generation = 1; generation <= 200; generation++) {
         put("a", generation);
         ck_assert_int_eq(sealbuf_get(watcher, &buffer, GET(.name = "a", .seals = IMMUTABLE)), 0);
         buffer = sealbuf_buffer_free(buffer);
     }
-    WAIT_UNTIL(generation_of("a") == 200);
+    WATCH_UNTIL(generation_of("a") == 200);
     ck_assert_uint_eq(seen.of_kind[SEALBUF_CHANGE_OVERFLOW], 0);
     ck_assert_uint_eq(seen.count, 201);
 }
@@ -344,17 +344,17 @@ START_TEST(a_new_broker_is_watched)
 {
     put("old", 1);
     start_watch(NULL);
-    WAIT_UNTIL(seen.synchronized);
+    WATCH_UNTIL(seen.synchronized);
     ck_assert_uint_eq(generation_of("old"), 1);
     broker_kill(&mortal);
     broker_start_again(&mortal, NULL);
     put("new", 1);
-    WAIT_UNTIL(generation_of("new") == 1 && seen.synchronized);
+    WATCH_UNTIL(generation_of("new") == 1 && seen.synchronized);
     ck_assert_uint_eq(seen.of_kind[SEALBUF_CHANGE_OVERFLOW], 1);
     ck_assert_uint_eq(generation_of("old"), 0);
     ck_assert_uint_eq(told.of_kind[SEALBUF_EVENT_RECONNECTED], 1);
     put("new", 2);
-    WAIT_UNTIL(generation_of("new") == 2);
+    WATCH_UNTIL(generation_of("new") == 2);
 }
 END_TEST
 

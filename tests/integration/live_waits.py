@@ -249,7 +249,7 @@ def where_it_must_not(broker, _):
                                ([{'flags': GET_WAIT}], ('TARGET',)),
                                ([{'name': 'x', 'generation': 1, 'flags': GET_WAIT}], ('FLAGS',)),
                                ([{'name': 'x', 'flags': GET_WAIT | wire.GET_ATOMIC}], ('FLAGS',)),
-                               ([{'name': 'y', 'wait_ms': 5}], ('FLAGS',)),
+                               ([{'name': 'y', 'wait_ms': 5}], ('NOT_FOUND',)),
                                ([{'id': number, 'flags': GET_FIRST}], ('TARGET',)),
                                ([{'id': number, 'generation': 1}], ('TARGET', 'FLAGS')),
                                ([{'id': number, 'newer_than': 1}], ('TARGET', 'FLAGS')),
@@ -290,8 +290,9 @@ def gone(broker, bystander):
                 if how == socket.SHUT_RD:
                     # Nobody can tell before something is to be sent.
                     put(producer, b'', 'gone/0')
+                    producer.remove('gone/0')
                 eventually(lambda: waits(producer) == 0, what=lambda: 'waits: %d' % waits(producer))
-        eventually(lambda: broker.descriptors() == before + (producer.stats()['names'] > 0), what='descriptors')
+        eventually(lambda: broker.descriptors() == before, what='descriptors')
         put(producer, b'', 'gone/0')
         bystander.served()
         producer.remove('gone/0')

@@ -18,7 +18,7 @@ import time
 import sealbuf_wire as wire
 from configuring import Folder
 from lives import Lives
-from testbed import PROMPT_SECONDS, SEALBUFD, Broker, Suite, equal, eventually, make
+from testbed import PROMPT_SECONDS, Broker, Suite, equal, eventually, make, skip_all_without_systemd
 
 suite = Suite()
 WATCHDOG_SECONDS = 0.4
@@ -361,7 +361,5 @@ def watchdog_of_others(*_):
             equal(manager.of('WATCHDOG'), [], 'WATCHDOG')
 
 
-if subprocess.run(['ldd', SEALBUFD], stdout=subprocess.PIPE, check=False).stdout.find(b'libsystemd') < 0:
-    print('1..0 # SKIP sealbufd is built without systemd')
-else:
-    suite.main()
+skip_all_without_systemd()
+suite.main()

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * To be preloaded into a broker by sandbox.py and identity.py. It tries what the sandbox forbids from inside, which is
- * where somebody who had taken over the broker would be; and it plays kernels and security modules that this machine
- * does not have. What it finds goes to standard error, a line each: "preload: WHAT: ERRNO".
+ * To be preloaded into a broker by sandbox.py, identity.py and live.py. It tries what the sandbox forbids from inside,
+ * which is where somebody who had taken over the broker would be; and it plays kernels and security modules that this
+ * machine does not have. What it finds goes to standard error, a line each: "preload: WHAT: ERRNO".
  *
  * Environment: PRELOAD_TRY=1: tries, when the first client comes. PRELOAD_SECURITY=LABEL: SO_PEERSEC says so.
- * PRELOAD_PIDFD=ERRNO: SO_PEERPIDFD fails with it.
+ * PRELOAD_PIDFD=ERRNO: SO_PEERPIDFD fails with it. PRELOAD_CLOCK=1: the time of day jumps by years, to and fro, with
+ * each look at it.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -28,7 +29,9 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifndef SO_PEERPIDFD
@@ -164,4 +167,40 @@ int getsockopt(int socket, int level, int option, void *restrict value, socklen_
         return -1;
     }
     return (int)syscall(SYS_getsockopt, socket, level, option, value, size);
+}
+
+/* How far off the time of day is now. */
+static time_t jump(void)
+{
+    static int jumps;
+    static const time_t year = 31556952;
+
+    return getenv("PRELOAD_CLOCK") ? (++jumps % 7 - 3) * 5 * year : 0;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int r = (int)syscall(SYS_clock_gettime, clock, now);
+
+    if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)
+        now->tv_sec += jump();
+    return r;
+}
+
+int gettimeofday(struct timeval *restrict now, void *restrict zone)
+{
+    int r = (int)syscall(SYS_gettimeofday, now, zone);
+
+    now->tv_sec += jump();
+    return r;
+}
+
+time_t time(time_t *now)
+{
+    struct timespec then;
+
+    clock_gettime(CLOCK_REALTIME, &then);
+    if (now)
+        *now = then.tv_sec;
+    return then.tv_sec;
 }

@@ -16,6 +16,7 @@ suite = Suite()
 UIDS = [1000000 + os.getpid() % 30000 * 20 + i for i in range(20)]
 BROKER_UID = UIDS.pop()
 COUNTED = ('bytes', 'buffers', 'names', 'metadata', 'tokens', 'connections')
+LIVE = ('waits', 'watches')
 
 
 def connect_as(broker, uid):
@@ -48,6 +49,15 @@ def account(client):
 def all_accounts(client, **values):
     with client.call(wire.ACCOUNTS, [{'flags': wire.ACCOUNTS_ALL, **values}]) as message:
         return message.records
+
+
+def begin_wait(client):
+    """A GET that waits, for ever; its serial. Raises Refused where it does not."""
+    serial = client.start_wait('never')
+    client.ping()
+    if client.detached[serial]:
+        client.finish_wait(serial)
+    return serial
 
 
 class Holder:
@@ -87,6 +97,10 @@ class Holder:
             self.create(label='x')
         elif resource == 'names':
             client.publish(self.buffer, 'name/%d' % self.held)
+        elif resource == 'waits':
+            begin_wait(client)
+        elif resource == 'watches':
+            client.watch().until(wire.SYNC)
         else:
             client.one(wire.SHARE, id=self.buffer)
 
@@ -118,7 +132,8 @@ def holders(broker, count):
 # With a limit of 60 for all, what uids get that one after the other take as much as they can: the n-th one may have the
 # part 1/(n + 1) of what those before it have left, rounded down, but 1 at least.
 TO_THE_BRIM = [60 // 2, 30 // 3, 20 // 4, 15 // 5, 12 // 6] + [1] * 10
-ENOUGH = {'bytes': 10 ** 6, 'buffers': 1000, 'names': 1000, 'metadata': 10 ** 6, 'tokens': 1000, 'connections': 500}
+ENOUGH = {'bytes': 10 ** 6, 'buffers': 1000, 'names': 1000, 'metadata': 10 ** 6, 'tokens': 1000, 'connections': 500,
+          'waits': 1000, 'watches': 1000}
 
 
 def admitted(broker):
@@ -164,7 +179,7 @@ def check_brim(resource):
         check_share(text, late.uid, 1, resource, 1)
 
 
-for each in COUNTED:
+for each in (*COUNTED, *LIVE):
     def brim(*_, resource=each):
         need_root()
         check_brim(resource)
@@ -288,7 +303,7 @@ def who_has_no_share(*_):
 @suite.test
 def sentences(*_):
     """who meets the limit of a uid is told the limit, its value, how much the uid holds, and in which file it is"""
-    for resource in COUNTED:
+    for resource in (*COUNTED, *LIVE):
         with Broker(*limits(**{'uid-' + resource: 3})) as broker:
             with contextlib.closing(Holder(broker, os.geteuid())) as holder:
                 # Connect without a change of uid, which only root can make.
@@ -364,6 +379,34 @@ def can_give_back(*_):
 
 
 @suite.test
+def can_cancel(*_):
+    """a uid that is at its limits of waits and watches can end them, and begin others; their bytes come back, too"""
+    with Broker(*limits(uid_waits=2, uid_watches=2, uid_requests=1)) as broker, broker.connect() as client:
+        before = account(client)
+        for _ in range(10):
+            waits, watches = [begin_wait(client) for _ in range(2)], [client.watch('some/') for _ in range(2)]
+            for watch in watches:
+                watch.until(wire.SYNC)
+            with refused('LIMIT'):
+                begin_wait(client)
+            with refused('LIMIT'):
+                client.watch().next()
+            held = account(client)
+            equal([(held[key], held[key + '_limit']) for key in LIVE], [(2, 2)] * 2, 'what it holds')
+            equal(held['metadata'] > before['metadata'], True, 'metadata that are charged')
+            for watch in watches:
+                watch.cancel()
+            for serial in waits:
+                cancelled = client.start(wire.CANCEL, [{'serial': serial}])
+                with refused('CANCELLED'):
+                    client.finish_wait(serial)
+                client.finish(cancelled).close()
+            after = account(client)
+            equal({key: after[key] for key in (*COUNTED, *LIVE)}, {key: before[key] for key in (*COUNTED, *LIVE)},
+                  'what it holds at last')
+
+
+@suite.test
 def accounts(*_):
     """an account tells what the uid holds of each resource, to the byte, and what it may now
 
@@ -383,7 +426,7 @@ def accounts(*_):
         client.one(wire.SHARE, id=number)
         got = account(client)
         held = {'bytes': 3000, 'buffers': 3, 'names': 3, 'metadata': 3 * (5 + 4 + 6), 'tokens': 2, 'connections': 2,
-                'requests': 0, 'replies': 0, 'queued_descriptors': 0}
+                'requests': 0, 'replies': 0, 'queued_descriptors': 0, 'waits': 0, 'watches': 0}
         equal({key: got[key] for key in held}, held, 'what it holds')
         equal(got['uid'], one.uid, 'uid')
         # It is alone: a half. Of names, its own limit is less.

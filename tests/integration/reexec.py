@@ -26,6 +26,7 @@ from testbed import (SEALBUFD, Broker, Skip, Suite, equal, eventually, fetch, in
 
 DONE, FAILED = 're-executed: ', 'not re-executed, '
 ALICE = 61001
+FORMAT = 2  # of the handover
 suite = Suite()
 
 
@@ -292,10 +293,12 @@ def many(broker, bystander):
             slowest[0] = max(slowest[0], time.monotonic() - began)
     thread = threading.Thread(target=watch)
     thread.start()
-    reexec(broker)
-    reexec(broker)
-    stop.set()
-    thread.join()
+    try:
+        reexec(broker)
+        reexec(broker)
+    finally:
+        stop.set()
+        thread.join()
     print('# the slowest ping: %.1f ms' % (slowest[0] * 1000))
     equal(slowest[0] < 1, True, 'the slowest ping, %.3f s,' % slowest[0])
     for client, held in zip(clients, ids):
@@ -350,7 +353,7 @@ def long_requests(*_):
                 slowest, pings = max(slowest, time.monotonic() - began), pings + 1
             administrator.finish(serial).close()
             print('# the slowest of %d pings: %.1f ms; %s' % (pings, slowest * 1000, lines(broker, DONE)[-1]))
-            equal(slowest < 0.1, True, 'the slowest ping, %.3f s,' % slowest)
+            equal(slowest < 1, True, 'the slowest ping, %.3f s,' % slowest)
             os.read(ready, 1)
         os.close(ready)
         os.close(told)
@@ -674,10 +677,10 @@ def header(needs):
 @suite.test
 def other_formats(*_):
     """a handover of a newer format, or of none, is refused in a sentence; and what is cut off never crashes"""
-    status, said = run_with(header(2))
-    equal((status, 'format 2' in said and '9.9.9' in said), (1, True), 'of a newer format: %s' % said)
-    for handover in (b'', b'noise' * 100, header(1)[:20], header(1), header(1) + struct.pack('<I', 99),
-                     header(1) + struct.pack('<I', 2) + wire.frame(struct.pack('<IIII', 77, 0, 0, 0))):
+    status, said = run_with(header(FORMAT + 1))
+    equal((status, 'format %d' % (FORMAT + 1) in said and '9.9.9' in said), (1, True), 'of a newer format: %s' % said)
+    for handover in (b'', b'noise' * 100, header(FORMAT)[:20], header(FORMAT), header(FORMAT) + struct.pack('<I', 99),
+                     header(FORMAT) + struct.pack('<I', 2) + wire.frame(struct.pack('<IIII', 77, 0, 0, 0))):
         status, said = run_with(handover)
         equal(status, 1, 'exit status with %r: %s' % (handover[:40], said))
         equal(len(said) > 20, True, 'it says why')

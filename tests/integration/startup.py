@@ -172,15 +172,20 @@ def lock_of_who_has_gone(*_):
         equal(second.end(), 0, 'exit status of the second one')
 
 
+IDLE_EXIT = '1s'  # in which a client can come, also where the machine is busy
+
+
 def check_stays_while(broker, prepare):
     """With workers that stand still, prepare() gives them something to do: the broker leaves once it is done."""
     try:
-        with frozen_workers(broker):
-            prepare()
-            time.sleep(1)
+        with contextlib.ExitStack() as stack:
+            with broker.connect():  # it does not leave meanwhile
+                stack.enter_context(frozen_workers(broker))
+                prepare()
+            time.sleep(2.5)
             equal('leaving' in broker.log(), False, 'whether it is leaving')
             equal(broker.process.poll(), None, 'exit status')
-        equal(broker.process.wait(10), 0, 'exit status')
+        equal(broker.process.wait(20), 0, 'exit status')
         equal('leaving' in broker.log(), True, 'whether it says that it is leaving')
         shutil.rmtree(broker.directory)
     except BaseException:
@@ -193,7 +198,7 @@ def check_stays_while(broker, prepare):
 @suite.test
 def idle_exit_waits_for_jobs(*_):
     """--idle-exit: while a worker adds a seal the broker does not leave, though who asked for it has gone"""
-    broker = Broker('--idle-exit', '100ms')
+    broker = Broker('--idle-exit', IDLE_EXIT)
 
     def ask_and_go():
         with broker.connect() as client, broker.connect() as other:
@@ -208,7 +213,7 @@ def idle_exit_waits_for_jobs(*_):
 @suite.test
 def idle_exit_waits_for_closes(*_):
     """--idle-exit: while a worker frees the memory of a buffer the broker does not leave"""
-    broker = Broker('--idle-exit', '100ms')
+    broker = Broker('--idle-exit', IDLE_EXIT)
 
     def fill_and_go():
         with broker.connect() as client:

@@ -16,7 +16,8 @@ import time
 import sealbuf_wire as wire
 from lives import Lives
 from manager import Manager
-from testbed import (SEALBUFD, Broker, Skip, Suite, equal, eventually, fetch, in_child, make, process, refused)
+from testbed import (SEALBUFD, Broker, Skip, Suite, equal, eventually, fetch, in_child, make, process, refused,
+                     skip_all_without_systemd)
 
 manager = Manager()
 suite = Suite(environment=manager.environment)
@@ -761,8 +762,7 @@ def fair(broker, bystander):
 
 if __name__ == '__main__':
     try:
-        if b'libsystemd' in subprocess.run(['ldd', SEALBUFD], stdout=subprocess.PIPE, check=False).stdout:
-            suite.main()
-        print('1..0 # SKIP sealbufd is built without systemd')
+        skip_all_without_systemd()
+        suite.main()
     finally:
         manager.close()

@@ -35,13 +35,24 @@ class Skip(Exception):
     pass
 
 
-def need_systemd():
+def has_systemd():
     with open(SEALBUFD, 'rb') as program:
-        if b'libsystemd' not in program.read():
-            raise Skip('sealbufd is built without systemd')
+        return b'libsystemd' in program.read()
 
 
-def eventually(condition, seconds=10, what='condition'):
+def need_systemd():
+    if not has_systemd():
+        raise Skip('sealbufd is built without systemd')
+
+
+def skip_all_without_systemd():
+    """For a script, before anything else: it ends here where nothing of it can be tested."""
+    if not has_systemd():
+        print('1..0 # SKIP sealbufd is built without systemd')
+        sys.exit(0)
+
+
+def eventually(condition, seconds=10, what='condition', interval=0.01):
     """Waits until condition() is true, and returns what it returned."""
     end = time.monotonic() + seconds
     while True:
@@ -50,7 +61,7 @@ def eventually(condition, seconds=10, what='condition'):
             return value
         if time.monotonic() > end:
             raise AssertionError('%s: not within %d seconds' % (what() if callable(what) else what, seconds))
-        time.sleep(0.01)
+        time.sleep(interval)
 
 
 def equal(got, expected, what=''):
@@ -286,6 +297,11 @@ class Bystander:
         self.client.close()
 
 
+def set_alarm():
+    """Again and again, so that a test that was given up does not hang where it clears up either."""
+    signal.setitimer(signal.ITIMER_REAL, TEST_SECONDS, TEST_SECONDS)
+
+
 class Suite:
     """Tests with one broker for all of them. A test is a function of (broker, bystander)."""
 
@@ -312,13 +328,13 @@ class Suite:
 
     def report(self, number, function, broker, bystander):
         name = function.__doc__.splitlines()[0].rstrip('.')
-        signal.alarm(TEST_SECONDS)
+        set_alarm()
         try:
             self.run_one(function, broker, bystander)
         except Skip as reason:
             print('ok %d - %s # SKIP %s' % (number, name, reason))
         except BaseException as error:  # pylint: disable=broad-except
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
             for line in traceback.format_exc().splitlines():
                 print('# ' + line)
             broker.show_log()
@@ -328,7 +344,7 @@ class Suite:
         else:
             print('ok %d - %s' % (number, name))
         finally:
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_REAL, 0)
             sys.stdout.flush()
         return False
 
@@ -340,8 +356,10 @@ class Suite:
         signal.signal(signal.SIGALRM, too_long)
         wanted = [t for t in self.tests if not sys.argv[1:] or t.__name__ in sys.argv[1:]]
         print('1..%d' % (len(wanted) + 1), flush=True)
+        set_alarm()
         broker = Broker(*self.arguments, **self.options)
         bystander = Bystander(broker)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, function in enumerate(wanted, 1):
             if broker.process.poll() is not None:
                 print('Bail out! the broker has died: %s' % broker.process.returncode)

@@ -10,6 +10,7 @@ import sealbuf_wire as wire
 from testbed import Skip, eventually
 
 PTRACE_TRACEME, PTRACE_DETACH, PTRACE_SYSCALL, PTRACE_SEIZE, PTRACE_INTERRUPT = 0, 17, 24, 0x4206, 0x4207
+PTRACE_SINGLESTEP = 9
 WAIT_ALL = 0x40000000  # __WALL: for threads, too
 MOST_CALLS = 20000
 
@@ -31,14 +32,29 @@ def trace_me():
 def run_until(pid, condition):
     """Lets a process that did trace_me() go on from one system call to the next, until condition()."""
     os.waitpid(pid, 0)
+    go_on_until(pid, condition)
+
+
+def go_on_until(pid, condition):
+    """The same for one that is held."""
     for _ in range(MOST_CALLS):
         if condition():
             return
         ptrace(PTRACE_SYSCALL, pid)
-        _, status = os.waitpid(pid, 0)
+        _, status = os.waitpid(pid, WAIT_ALL)
         if not os.WIFSTOPPED(status):
             break
     raise AssertionError('the process never came where it was to be held')
+
+
+def step(pid, steps, has_come=lambda: False):
+    """Lets a process that is held go on by so many instructions, or until has_come(); how many that were."""
+    for done in range(steps):
+        if done % 64 == 0 and has_come():
+            return done
+        ptrace(PTRACE_SINGLESTEP, pid)
+        os.waitpid(pid, WAIT_ALL)
+    return steps
 
 
 def let_go(tid):
@@ -89,8 +105,11 @@ def frozen_workers(broker):
         yield
     finally:
         for tid in held:
-            with contextlib.suppress(OSError):  # they may have been killed
+            try:
                 let_go(tid)
+            except OSError:  # it was killed; who waits for the process waits until its tracer has noticed that
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(tid, WAIT_ALL | os.WNOHANG)
 
 
 def kill_traced(process):

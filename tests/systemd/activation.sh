@@ -116,8 +116,9 @@ wrong "a stream socket" "socket.socket(socket.AF_UNIX).connect($path)" \
     'SOCK_SEQPACKET; write ListenSequentialPacket= for ListenStream=' "" "$socket"
 wrong "a datagram socket" "socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM).sendto(b'x', $path)" \
     'SOCK_SEQPACKET; write ListenSequentialPacket= for ListenDatagram=' --datagram "$socket"
-wrong "an internet socket" "socket.create_connection(('127.0.0.1', 48291))" \
-    'no Unix socket.*ListenSequentialPacket= a path' "" 127.0.0.1:48291
+port=$((20000 + $$ % 10000)) # another one in each run
+wrong "an internet socket" "socket.create_connection(('127.0.0.1', $port))" \
+    'no Unix socket.*ListenSequentialPacket= a path' "" "127.0.0.1:$port"
 # With --accept the activator stays, and starts a broker for each connection.
 systemd-socket-activate --seqpacket --accept -l "$socket" "$sealbufd" >"$work/log" 2>&1 &
 broker=$!

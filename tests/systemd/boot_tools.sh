@@ -55,7 +55,7 @@ show_console() {
 }
 
 prepare_stage() {
-    if [ -z "${STAGE-}" ] && ! make -C "$builddir" install DESTDIR="$stage" >"$work/install" 2>&1; then
+    if [ -z "${STAGE-}" ] && ! env -u MAKEFLAGS -u MAKELEVEL make -C "$builddir" install DESTDIR="$stage" >"$work/install" 2>&1; then
         tail -n 20 "$work/install" | sed 's/^/# /'
         bail_out "make install failed"
     fi

@@ -1,31 +1,28 @@
 # SPDX-License-Identifier: MIT
 """Who starts a broker again, and keeps its descriptors meanwhile: the real service manager, or one of the test's own."""
 import array
-import ctypes
+import contextlib
 import fcntl
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 
 import sealbuf_wire as wire
+from manager import same_description
+from testbed import eventually
 
 SECONDS = 20
-SYS_KCMP, KCMP_FILE = 312, 0
 
 
 def wait_for(condition, what, seconds=SECONDS):
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise AssertionError('%s: not within %d seconds' % (what, seconds))
-        time.sleep(0.002)
+    """Looks often: what is killed again while it starts is to be killed early, too."""
+    return eventually(condition, seconds, what, interval=0.002)
 
 
 def broker_pid(path):
@@ -173,8 +170,10 @@ class Keeper:
             sender.connect(self.notify_path)
             socket.send_fds(sender, [b'BARRIER=1'], [near])
         os.close(near)
-        os.read(far, 1)
+        heard = select.select([far], [], [], SECONDS)[0]
         os.close(far)
+        if not heard:
+            raise AssertionError('what the broker has said is not read within %d seconds' % SECONDS)
 
     def start(self, wait=True):
         self.hear_out()
@@ -255,11 +254,18 @@ class Keeper:
             return ''.join(log.readlines()[-30:])
 
 
-def same_description(one, other):
-    if os.uname().machine != 'x86_64':
-        return False
-    pid = os.getpid()
-    return ctypes.CDLL(None).syscall(SYS_KCMP, pid, pid, KCMP_FILE, one, other) == 0
+@contextlib.contextmanager
+def kept_broker(program, **options):
+    """The keeper of one that is started; both are gone at the end of the block."""
+    directory = tempfile.mkdtemp(prefix='sealbuf-test-')
+    os.chmod(directory, 0o755)
+    keeper = Keeper(directory, os.path.abspath(program), ['--config', os.devnull], **options)
+    try:
+        keeper.start()
+        yield keeper
+    finally:
+        keeper.close()
+        shutil.rmtree(directory)
 
 
 def spawn(command, passed, notify_path, log_path):
@@ -271,7 +277,9 @@ def spawn(command, passed, notify_path, log_path):
     try:
         high = 3 + len(passed)
         above = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, high) for _, fd in passed]
-        os.dup2(os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644), 2)
+        log = os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        for fd in (1, 2):  # also so that nobody waits for it at the end of the test's output
+            os.dup2(log, fd)
         for i, fd in enumerate(above):
             os.dup2(fd, 3 + i)
         environment.update(NOTIFY_SOCKET=notify_path)

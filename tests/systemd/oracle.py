@@ -30,10 +30,12 @@ def contest_of(asked=(), answers=()):
     return contest
 
 
-def token_of(**values):
+def token_of(has_worked=0, **values):
     token = Token(1, 2)
     for key, value in values.items():
         setattr(token, key, value)
+    for _ in range(has_worked):
+        token.has_worked()
     return token
 
 
@@ -66,6 +68,7 @@ CASES = (
     ('a token with a use left works', True, token_of(used=1).judge(True, True)),
     ('it does not', False, token_of(used=1).judge(False, True)),
     ('or need not: a use was not answered', True, token_of(used=1, asked=1).judge(False, True)),
+    ('or need not, also after it has worked since', True, token_of(asked=1, has_worked=1).judge(False, True)),
     ('one that is used up works', False, token_of(used=2).judge(True, True)),
     ('one that was revoked works', False, token_of(revoked=True).judge(True, True)),
     ('one whose buffer is gone works', False, token_of().judge(True, False)),

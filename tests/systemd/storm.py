@@ -202,12 +202,13 @@ class Director:
         wrong, kept = [], []
         for token in self.tokens:
             with client.call(wire.GET, [{'token': token.text}]) as message:
-                works = message.records[0]['status'] == 0
+                status, text = message.records[0]['status'], message.records[0].get('text')
+            works = status == 0
             what = token.judge(works, token.buffer in alive)
             if what:
-                wrong.append(what)
+                wrong.append('%s: %s %s' % (what, wire.NAME_OF.get(status, status), text))
             if works:
-                token.used, token.asked, token.maybe_revoked = token.used + 1, 0, False
+                token.has_worked()
                 kept.append(token)
         self.tokens = kept[-KEPT_TOKENS:]
         return wrong

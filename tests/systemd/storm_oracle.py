@@ -114,6 +114,11 @@ class Token:
             return 'a token does not work: %s' % self
         return None
 
+    def has_worked(self):
+        """Once more. It has not been revoked then; but what was not answered may have been a use for all that."""
+        self.used += 1
+        self.maybe_revoked = False
+
     def __str__(self):
         return 'buffer %d, %d uses, used %d times, %d more unanswered, revoked %s, maybe %s' % (
             self.buffer, self.uses, self.used, self.asked, self.revoked, self.maybe_revoked)

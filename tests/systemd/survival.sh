@@ -13,4 +13,4 @@
 . "$(dirname -- "$0")/boot_tools.sh"
 boot_needs "$@"
 # shellcheck disable=SC2086 # one word each
-boot "${TIME:-900}" survival_inside.sh "${SEED:+--seed $SEED}" ${STORMS-} "$@"
+boot "${TIME:-540}" survival_inside.sh "${SEED:+--seed $SEED}" ${STORMS-} "$@"

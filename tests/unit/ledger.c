@@ -132,6 +132,38 @@ START_TEST(in_order)
 }
 END_TEST
 
+/* Records of a batch count from one store on, and for ever. */
+START_TEST(batches)
+{
+    struct ledger *ledger = new_ledger();
+    struct ledger_head *head;
+    uint64_t batch = ledger_next_batch(ledger);
+
+    ck_assert(ledger_is_committed(ledger, 0));
+    ck_assert(!ledger_is_committed(ledger, batch));
+    struct ledger *again = open_copy_of(ledger_fd(ledger));
+    ck_assert(!ledger_is_committed(again, batch));
+    ck_assert_uint_eq(ledger_next_batch(again), batch);
+    ledger_close(again);
+    for (unsigned i = 0; i < 1000; i++) {
+        batch = ledger_next_batch(ledger);
+        ledger_commit(ledger, batch);
+    }
+    head = mmap(NULL, HEAD_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, ledger_fd(ledger), 0);
+    ck_assert_ptr_ne(head, MAP_FAILED);
+    for (unsigned damaged = 0; damaged <= 3; damaged++) {
+        again = open_copy_of(ledger_fd(ledger));
+        ck_assert(ledger_is_committed(again, batch));
+        ck_assert(ledger_is_committed(again, batch + 1) == (damaged == 3)); /* nobody knows: none is lost */
+        ledger_close(again);
+        if (damaged < 3)
+            head->committed[damaged] ^= (uint64_t)1 << (7 + 20 * damaged);
+    }
+    munmap(head, HEAD_SIZE);
+    ledger_close(ledger);
+}
+END_TEST
+
 START_TEST(detached)
 {
     struct ledger *ledger = new_ledger();
@@ -441,6 +473,7 @@ int main(void)
     tcase_set_timeout(damaged, 120);
     tcase_add_test(whole, keeps);
     tcase_add_test(whole, in_order);
+    tcase_add_test(whole, batches);
     tcase_add_test(whole, detached);
     tcase_add_test(whole, on_trial);
     tcase_add_test(whole, gone_on_trial);
