@@ -172,7 +172,7 @@ static int get_batch(const struct options *options)
     CLEANUP(cleanup_free)
     struct sealbuf_get_options *gets = calloc(count, sizeof(*gets));
     CLEANUP(cleanup_free)
-    sealbuf_buffer **buffers = calloc(count, sizeof(*buffers));
+    sealbuf_buffer **buffers = calloc(count, sizeof(sealbuf_buffer *));
 
     if (!gets || !buffers)
         report_out_of_memory();
