@@ -278,6 +278,7 @@ test_watch_others() {
         skip "watch --owner" "this process cannot be another user that runs $ctl"
         return
     fi
+    chmod 711 "$work"
     check "open to all" put shown/open one --mode 0644
     check "not open" put shown/shut one
     as_other "$ctl" watch --owner "$(id -u)" shown/ --count 4 >"$work/lines" 2>&1 &
