@@ -253,7 +253,10 @@ def get_is_refused(broker, _):
                                    {'name': 'get/1', 'flags': wire.GET_ATOMIC, 'seals': wire.WRITE}])
         with refused_for(1, 'FLAGS'):
             client.call(wire.GET, [{'name': 'get/0', 'flags': wire.GET_ATOMIC},
-                                   {'name': 'get/1', 'flags': wire.GET_ATOMIC | wire.GET_WAIT}])
+                                   {'name': 'get/', 'flags': wire.GET_ATOMIC | wire.GET_FIRST}])
+        for count in (1, 2):
+            with refused('FLAGS'):
+                client.call(wire.GET, [{'name': 'get/1', 'flags': wire.GET_ATOMIC | wire.GET_WAIT}] * count)
         with client.call(wire.GET, [{'name': 'get/0', 'flags': wire.GET_ATOMIC | wire.GET_WRITABLE},
                                     {'name': 'get/1', 'flags': wire.GET_ATOMIC}]) as message:
             equal(os.pwrite(message.fds[0], b'w', 0), 1, 'bytes written')

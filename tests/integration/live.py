@@ -21,16 +21,17 @@ import zlib
 import sealbuf_wire as wire
 import testbed
 from sealbuf_wire import GET_WAIT, IMMUTABLE, OVERFLOW, PUBLISH_COMPARE, PUBLISH_REPLACE, SYNC
-from surroundings import preloaded
-from testbed import Broker, Bystander, Suite, equal, eventually, make, refused
+from surroundings import has_sanitizer, preloaded
+from testbed import Broker, Bystander, Suite, equal, eventually, fetch, make, refused
 from watching import BOUND, Model, put, short
 
 SECONDS = float(os.environ.get('LIVE_SECONDS', '3'))
 testbed.TEST_SECONDS = max(testbed.TEST_SECONDS, int(3 * SECONDS) + 120)
 MIB = 1 << 20
 OTHER = 61041
-ADD_SEALS = 1033
 KEEP = 8
+# What the broker may grow by under a load. A sanitizer keeps back what was freed.
+GROWTH = (32 if not has_sanitizer() else 400) * MIB
 
 suite = Suite('--socket-mode', '0666')
 
@@ -114,19 +115,27 @@ def other_uid():
     return OTHER if os.geteuid() == 0 else None
 
 
+def glance(client):
+    """What costs the broker itself: the seconds that it took. No seals: the kernel makes who adds WRITE wait for work of
+    its own on all CPUs, which takes it seconds where these are busy."""
+    began = time.monotonic()
+    client.ping()
+    buffer = make(client, b'innocent', 'innocent')
+    equal(fetch(client, 'innocent')[0]['id'], buffer['id'], 'id')
+    client.remove('innocent')
+    took = time.monotonic() - began
+    equal(took < testbed.PROMPT_SECONDS, True, 'an innocent client waited %.1f s' % took)
+    return took
+
+
 def figures(bystander, broker, seconds, memory):
     """While a load runs: the innocent bystander is served, and the broker stays small. (slowest answer, bytes grown)."""
     slowest, grown, end = 0, 0, time.monotonic() + seconds
     while time.monotonic() < end:
-        slowest = max(slowest, bystander.served())
+        slowest = max(slowest, glance(bystander.client))
         grown = max(grown, broker.resident_bytes() - memory)
         time.sleep(0.02)
     return slowest, grown
-
-
-def wait_until_unconnected(bystander):
-    """All that the others have asked for has been carried out."""
-    eventually(lambda: bystander.accounts()['connections'] == 1, what='the others have gone')
 
 
 # ---- Replaced as fast as can be --------------------------------------------------------------------------------------
@@ -146,7 +155,7 @@ def check_content(record):
     """The checksum of a whole content, immutable by the kernel's word."""
     fd = record['fd']
     try:
-        equal(fcntl.fcntl(fd, testbed.fcntl.F_GET_SEALS) & IMMUTABLE, IMMUTABLE, 'seals')
+        equal(testbed.seals_of(fd) & IMMUTABLE, IMMUTABLE, 'seals')
         data = os.pread(fd, record['size'] + 1, 0)
         equal(len(data), record['size'], 'size of generation %d' % record['generation'])
         checksum, = struct.unpack('<I', data[-4:])
@@ -166,8 +175,8 @@ def produce(broker, crew, number, name):
             data = content(random_.choice((0, 1, 100, 4096, 65536)), number << 40 | count)
             buffer = client.create(len(data))
             os.pwrite(buffer['fd'], data, 0)
-            if count % 2:  # else the broker seals
-                fcntl.fcntl(buffer['fd'], ADD_SEALS, IMMUTABLE)
+            if count % 50:  # else the broker seals, which may take it long: see glance
+                fcntl.fcntl(buffer['fd'], fcntl.F_ADD_SEALS, IMMUTABLE)
             os.close(buffer['fd'])
             client.publish(buffer['id'], name, mode=0o644, flags=PUBLISH_REPLACE, seals=IMMUTABLE, keep=KEEP)
             count += 1
@@ -247,7 +256,7 @@ def replaced(broker, bystander):
             grown / MIB))
         equal((min(counts) > 0, min(r[0] for r in results) > 0, max(r[1] for r in results) > 0), (True, True, True),
               'all have done something')
-        equal(grown < 64 * MIB, True, 'bytes that the broker has grown by: %d' % grown)
+        equal(grown < GROWTH, True, 'bytes that the broker has grown by: %d' % grown)
 
 
 @suite.test
@@ -319,7 +328,7 @@ def thousands_wait(broker, bystander):
         time.sleep(1)
         cpu = broker.cpu_seconds() - cpu
         equal(cpu < 0.3, True, 'seconds of CPU in a second of waiting: %.2f' % cpu)
-        slowest = bystander.served()
+        slowest = glance(bystander.client)
         began = time.monotonic()
         buffer = make(producer, b'at last', 'waited/for')
         answered, inodes = 0, set()
@@ -331,7 +340,7 @@ def thousands_wait(broker, bystander):
                           (0, 0, buffer['id']), 'answer')
                     inodes.add(os.fstat(message.fds[0]).st_ino)
                 answered += 1
-            slowest = max(slowest, bystander.served())
+            slowest = max(slowest, glance(bystander.client))
             equal(answered > before, True, 'answers: %d' % answered)
         took = time.monotonic() - began
         equal(len(inodes), 1, 'files')
@@ -341,7 +350,7 @@ def thousands_wait(broker, bystander):
         producer.remove('waited/for')
         print('# %.2f s for %d answers, bystander %.0f ms; %d bytes and %.3f s of CPU while they waited' % (
             took, answered, slowest * 1000, grown, cpu))
-        equal(grown < 32 * MIB, True, 'bytes for %d waiters' % WAITERS)
+        equal(grown < GROWTH, True, 'bytes for %d waiters' % WAITERS)
 
 
 @suite.test
@@ -400,7 +409,7 @@ def ten_thousand_leases(broker, bystander):
                 expired += event['kind'] == wire.EXPIRED
                 equal(event['kind'] in (wire.EXPIRED, OVERFLOW, SYNC, *BOUND), True, 'kind of %r' % (short(event),))
             if i % 10 == 0:
-                slowest = max(slowest, bystander.served())
+                slowest = max(slowest, glance(bystander.client))
         print('# %d expired, %d were seen before, %d overflows; bystander %.0f ms, %.1f MiB' % (
             expired, early, model.overflows, slowest * 1000, (broker.resident_bytes() - memory) / MIB))
         model.check(client, 'lease/')
@@ -458,7 +467,8 @@ def clock_that_jumps(*_):
 
 # ---- The storm -------------------------------------------------------------------------------------------------------
 
-WATCHERS, WATCH_PROCESSES, WATCHES_EACH = 1000, 4, 25
+WATCHERS, WATCHES_EACH = 1000, 25
+PAUSES = (None, 0.2, 0.03, 0)  # of the processes that watch: asleep, slow, less so, as fast as can be
 STORM_WAITERS, NAMES, RATE = 100, 100, 10000
 EVENT = struct.Struct('<II IIQQQQQ IIIII II')
 
@@ -494,9 +504,10 @@ class QuickModel:
         return self.is_known and self.prefix + b'~' in self.names
 
 
-def watch_storm(broker, board, sleeps):
-    """Watches until the marker has come to each of its watches. ({prefix: state}, events, overflows)."""
-    count = WATCHERS // WATCH_PROCESSES // WATCHES_EACH
+def watch_storm(broker, board, pause):
+    """Watches until the marker has come to each of its watches; with a pause between two looks, or, where it is None,
+    without a look before the storm is over. ({prefix: state}, events, overflows)."""
+    count = WATCHERS // len(PAUSES) // WATCHES_EACH
     clients = [broker.connect(timeout=60) for _ in range(count)]
     models = {}
     for client in clients:
@@ -507,10 +518,11 @@ def watch_storm(broker, board, sleeps):
     by_number = {client.socket.fileno(): client for client in clients}
     for number in by_number:
         poll.register(number, select.POLLIN)
-    while sleeps and not board[0]:
+    while pause is None and not board[0]:
         time.sleep(0.05)
     left = set(models)
     while left:
+        time.sleep(0 if board[0] else pause)
         ready = poll.poll(60000)
         equal(bool(ready), True, 'a message within a minute; %d watches are not at the end' % len(left))
         for number, _ in ready:
@@ -530,10 +542,18 @@ def watch_storm(broker, board, sleeps):
     return states, sum(model.events for model in models.values()), sum(model.overflows for model in models.values())
 
 
+def received(client):
+    """What is there to read, all of it: who never reads all is held back some day. Waits a moment for the first one."""
+    patience = 0.1
+    while select.select([client.socket], [], [], patience)[0]:
+        patience = 0
+        yield client.receive()
+
+
 def wait_in_storm(broker, board):
     """100 waiters, each for the next generation of a name; at the end each has seen the last one. How many answers."""
     with broker.connect(timeout=60) as client, broker.connect() as other:
-        last, serials, answers = {}, {}, 0
+        serials, again, answers, end = {}, [], 0, time.monotonic() + 60
         for i in range(STORM_WAITERS):
             name = 'storm/a%03d' % (i % (NAMES // 2))
             serials[client.start_wait(name)] = name, 0
@@ -542,14 +562,20 @@ def wait_in_storm(broker, board):
                 final = {r['name']: r['generation'] for r in other.list(prefix='storm/a')}
                 if all(final[name] == generation for name, generation in serials.values()):
                     return answers
-            with client.receive() as message:
-                name, before = serials.pop(message.serial)
-                equal((message.status, message.records[0]['status']), (0, 0), 'answer')
-                generation = message.records[0]['generation']
-                equal(generation > before, True, 'generation %d after %d' % (generation, before))
-                last[name] = generation
-            answers += 1
-            serials[client.start_wait(name, newer_than=generation)] = name, generation
+                equal(time.monotonic() < end, True, 'whether all waiters see the last generations: %r' % final)
+            else:
+                end = time.monotonic() + 60
+            for message in list(received(client)):
+                with message:
+                    name, before = serials.pop(message.serial)
+                    equal((message.status, message.records[0]['status']), (0, 0), 'answer')
+                    generation = message.records[0]['generation']
+                    equal(generation > before, True, 'generation %d after %d' % (generation, before))
+                    again.append((name, generation))
+            answers += len(again)
+            for name, generation in again:
+                serials[client.start_wait(name, newer_than=generation)] = name, generation
+            again.clear()
 
 
 def storm(broker, board):
@@ -581,13 +607,13 @@ def storm(broker, board):
 def publish_storm(*_):
     """10,000 publishes a second, 1,000 watchers, 100 waiters: each ends with the true state, the broker stays small
 
-    Some of the watchers sleep all the while.
+    Some of the watchers sleep all the while, others are slow.
     """
     with Broker() as broker, Crew() as crew, broker.connect() as client:
         bystander = Bystander(broker)
         memory = broker.resident_bytes()
         board = crew.board
-        watchers = [crew.add(lambda i=i: watch_storm(broker, board, i == 0)) for i in range(WATCH_PROCESSES)]
+        watchers = [crew.add(lambda pause=pause: watch_storm(broker, board, pause)) for pause in PAUSES]
 
         def account():
             with client.call(wire.ACCOUNTS, [{}]) as message:
@@ -613,7 +639,7 @@ def publish_storm(*_):
               '%.1f s; bystander %.0f ms, %.1f MiB' % (
                   count, took, count / took, answers, sum(r[1] for r in results), sum(r[2] for r in results), drained,
                   slowest * 1000, grown / MIB))
-        equal(grown < 96 * MIB, True, 'bytes that the broker has grown by: %d' % grown)
+        equal(grown < GROWTH, True, 'bytes that the broker has grown by: %d' % grown)
         bystander.close()
 
 

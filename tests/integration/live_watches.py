@@ -8,6 +8,7 @@ import time
 import sealbuf_wire as wire
 from sealbuf_wire import (EXPIRED, PRESENT, PUBLISHED, REMOVED, REPLACED, SYNC, TAKEN, WATCH_DESCRIPTORS, WATCH_DETAILS,
                           WATCH_EXACT, WATCH_NO_SNAPSHOT)
+from surroundings import has_sanitizer
 from testbed import Broker, Suite, equal, eventually, in_child, make, need_root, process, refused, seals_of
 from watching import Model, put, short
 
@@ -207,7 +208,8 @@ def overflow(broker, bystander):
             if i % 50 == 0:
                 bystander.served()
         grown = broker.resident_bytes() - memory
-        equal(grown < 8 << 20, True, 'bytes that the broker has grown by: %d' % grown)
+        if not has_sanitizer():  # which keeps back what was freed
+            equal(grown < 8 << 20, True, 'bytes that the broker has grown by: %d' % grown)
         for model in models:
             model.check(client, 's/')
             equal(model.overflows >= 1, True, 'overflows')
@@ -331,7 +333,7 @@ def never_reads(broker, bystander):
                 bystander.served()
         grown, more = broker.resident_bytes() - memory, broker.descriptors() - before
         print('# %d watches, %d bytes, %d descriptors' % (sent, grown, more))
-        equal((grown < 32 << 20, more < 1000), (True, True), 'bytes and descriptors: %d, %d' % (grown, more))
+        equal((grown < 32 << 20 or has_sanitizer(), more < 1000), (True, True), 'bytes, descriptors: %d, %d' % (grown, more))
         deaf.close()
         eventually(lambda: account(client)['watches'] == 0, what='its watches have gone')
         bystander.served()
