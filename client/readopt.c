@@ -158,6 +158,36 @@ static void renew_standing(struct call *call, uint8_t *message, bool another)
         memcpy(FIELD_AT(get_request, newer_than, message), &none, sizeof(none));
 }
 
+static const char counts_anew[] =
+    "the broker is another one since the request was made, and its generations count anew; look which one the name is "
+    "at, and decide anew";
+
+/* A generation of the broker before says nothing about a name of this one, although the numbers may be the same. */
+static bool compares(uint16_t opcode, struct reader *reader)
+{
+    struct publish_request publish;
+    struct target_request target;
+    const char *field;
+
+    if (opcode == SEALBUF_OP_PUBLISH)
+        return record_decode(&publish_request_schema, IGNORE_UNKNOWN, reader, &publish, &field) == 0 &&
+               publish.flags & SEALBUF_PUBLISH_COMPARE && publish.expected;
+    return opcode == SEALBUF_OP_REMOVE &&
+           record_decode(&target_request_schema, IGNORE_UNKNOWN, reader, &target, &field) == 0 && target.generation;
+}
+
+static int judge_generations(const struct parcel *parcel, const struct header *header, const char **sentence)
+{
+    struct reader reader = {parcel->message + HEADER_SIZE, parcel->length - HEADER_SIZE};
+
+    for (unsigned i = 0; i < header->count; i++)
+        if (compares(header->opcode, &reader)) {
+            *sentence = counts_anew;
+            return -SEALBUF_ERR_GENERATION;
+        }
+    return 0;
+}
+
 /* 0, or the error with which the call (NULL: nobody's) ends instead of being sent. */
 static int renew_parcel(sealbuf_client *client, struct parcel *parcel, const struct header *header, struct call *call)
 {
@@ -165,6 +195,8 @@ static int renew_parcel(sealbuf_client *client, struct parcel *parcel, const str
     int r =
         has_id(header->opcode) ? renew_ids(client, parcel->message, header->count, client->link.another, &sentence) : 0;
 
+    if (r == 0 && client->link.another)
+        r = judge_generations(parcel, header, &sentence);
     if (!call)
         return r;
     if (r == 0)

@@ -242,9 +242,9 @@ static int validate(struct request *request, union request_record *only, const c
     for (unsigned i = 0; i < request->header.count && r == 0; i++) {
         request->index = i;
         r = record_decode(request->operation->request, REFUSE_UNKNOWN, &request->records, only, field);
-        request->atomic_records += r == 0 && atomic_is_asked(request->operation, only);
         if (r == 0 && request->header.opcode == SEALBUF_OP_GET)
             r = judge_get(request, &only->get, field);
+        request->atomic_records += r == 0 && atomic_is_asked(request->operation, only);
     }
     if (r == 0 && request->records.left > 0) {
         *field = NULL;

@@ -128,7 +128,7 @@ int evictable_enter_all(struct registry *registry)
     for (name = registry_after(registry, 0, nothing); name; name = registry_next(name))
         if (name->is_evictable)
             names[count++] = name;
-    qsort(names, count, sizeof(names[0]), compare_ages);
+    qsort(names, count, sizeof(struct name *), compare_ages);
     for (size_t i = 0; i < count; i++)
         evictable_enter(registry->quota, names[i]);
     return 0;

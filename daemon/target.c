@@ -109,9 +109,11 @@ static int find_generation(struct request *request, const struct target_request 
 
     if (in->generation == 0 || in->generation == current->generation)
         return 0;
-    *name = is_to_read(access) ? name_generation(current, in->generation) : NULL;
-    if (*name && !is_hidden(request, *name, access))
+    struct name *past = is_to_read(access) ? name_generation(current, in->generation) : NULL;
+    if (past && !is_hidden(request, past, access)) {
+        *name = past;
         return 0;
+    }
     unsigned long long wanted = in->generation, now = current->generation, oldest = name_oldest(current);
     if (!is_to_read(access) || oldest == now)
         return refuse(request, SEALBUF_ERR_GENERATION, "'%.*s' is at generation %llu, not at %llu", SPAN_ARGS(in->name),

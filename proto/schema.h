@@ -79,7 +79,7 @@
     F(S, U32, owner, ANY32, SEALBUF_ERR_TARGET)                                                                        \
     F(S, U32, seals, SEALBUF_SEALS_ALL, SEALBUF_ERR_SEALS)                                                             \
     F(S, U32, flags, SEALBUF_GET_FLAGS, SEALBUF_ERR_FLAGS)                                                             \
-    F(S, PREFIX, name, SEALBUF_MAX_NAME, SEALBUF_ERR_NAME)                                                               \
+    F(S, PREFIX, name, SEALBUF_MAX_NAME, SEALBUF_ERR_NAME)                                                             \
     F(S, TOKEN, token, SEALBUF_TOKEN_SIZE, SEALBUF_ERR_TOKEN)                                                          \
     F(S, U64, generation, ANY64, SEALBUF_ERR_FLAGS)                                                                    \
     F(S, U64, newer_than, ANY64, SEALBUF_ERR_FLAGS)                                                                    \

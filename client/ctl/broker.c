@@ -65,23 +65,34 @@ const char *broker_name(const struct options *options, size_t i)
     return options->has_token ? "the shared buffer" : options->operands[i];
 }
 
+/* Who asks for a newer one wants it, not the news that there is none yet. */
+static bool waits(const struct options *options)
+{
+    return options->wait || (options->has_newer_than && !options->no_wait);
+}
+
 struct sealbuf_get_options broker_get_options(const struct options *options, const char *name)
 {
-    /* Who asks for a newer one wants it, not the news that there is none yet. */
-    bool wait = options->wait || (options->has_newer_than && !options->no_wait);
-
     return (struct sealbuf_get_options){
         .struct_size = sizeof(struct sealbuf_get_options),
         .name = options->has_token ? NULL : name,
         .token = options->has_token ? options->token : NULL,
         .owner = options->owner,
         .seals = options->require,
-        .flags = SEALBUF_GET_DETAILS | (options->has_owner ? SEALBUF_GET_OF_OWNER : 0) | (wait ? SEALBUF_GET_WAIT : 0) |
-                 (options->first ? SEALBUF_GET_FIRST : 0) | (options->atomic ? SEALBUF_GET_ATOMIC : 0),
+        .flags = SEALBUF_GET_DETAILS | (options->has_owner ? SEALBUF_GET_OF_OWNER : 0) |
+                 (waits(options) ? SEALBUF_GET_WAIT : 0) | (options->first ? SEALBUF_GET_FIRST : 0) |
+                 (options->atomic ? SEALBUF_GET_ATOMIC : 0),
         .generation = options->generation,
         .newer_than = options->newer_than,
         .wait_ms = options->wait_ms,
     };
+}
+
+int broker_report_get(const sealbuf_client *client, const struct options *options, int error, const char *name)
+{
+    int status = report_broker(client, error, "cannot get '%s'", name);
+
+    return error == -SEALBUF_ERR_TIMED_OUT && waits(options) ? STATUS_TIMED_OUT : status;
 }
 
 int broker_get(sealbuf_client *client, const struct options *options, const char *name, sealbuf_buffer **buffer)
@@ -89,10 +100,7 @@ int broker_get(sealbuf_client *client, const struct options *options, const char
     struct sealbuf_get_options get = broker_get_options(options, name);
 
     int r = sealbuf_get(client, buffer, &get);
-    if (r == 0)
-        return 0;
-    int status = report_broker(client, r, "cannot get '%s'", name);
-    return r == -SEALBUF_ERR_TIMED_OUT && get.flags & SEALBUF_GET_WAIT ? STATUS_TIMED_OUT : status;
+    return r < 0 ? broker_report_get(client, options, r, name) : 0;
 }
 
 struct sealbuf_target broker_target(const struct options *options, const char *name)

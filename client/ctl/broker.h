@@ -28,6 +28,8 @@ const char *broker_name(const struct options *options, size_t i);
 
 /* How to get it: by this name of --owner's, or by the token; with the seals of --require. */
 struct sealbuf_get_options broker_get_options(const struct options *options, const char *name);
+/* Reports that it cannot be got. The exit status that goes with the error. */
+int broker_report_get(const sealbuf_client *client, const struct options *options, int error, const char *name);
 /* name: what broker_name says. Waits where that is wanted. */
 int broker_get(sealbuf_client *client, const struct options *options, const char *name, sealbuf_buffer **buffer);
 

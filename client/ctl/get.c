@@ -135,11 +135,17 @@ static int get_and_store(sealbuf_client *client, const struct options *options, 
     CLEANUP(cleanup_buffer)
     sealbuf_buffer *buffer = NULL;
 
-    int r = broker_get(client, options, name, &buffer);
-    if (!r)
-        r = store(options, buffer);
-    if (r)
+    struct sealbuf_get_options get = broker_get_options(options, name);
+    int r = sealbuf_get(client, &buffer, &get);
+    if (r < 0) {
+        *object = output_error(name, r);
+        return broker_report_get(client, options, r, name);
+    }
+    r = store(options, buffer);
+    if (r) {
+        *object = output_error(name, -EIO);
         return r;
+    }
     *object = output_details(sealbuf_buffer_info(buffer));
     return options->first && !options->json ? print_first(stdout, sealbuf_buffer_info(buffer)) : 0;
 }
@@ -166,7 +172,7 @@ static int get_batch(const struct options *options)
     CLEANUP(cleanup_free)
     struct sealbuf_get_options *gets = calloc(count, sizeof(*gets));
     CLEANUP(cleanup_free)
-    sealbuf_buffer **buffers = calloc(count, sizeof(*buffers));
+    sealbuf_buffer **buffers = calloc(count, sizeof(sealbuf_buffer *));
 
     if (!gets || !buffers)
         report_out_of_memory();

@@ -16,43 +16,8 @@ struct command;
 
 struct options {
     const struct command *command; /* NULL with help or version only */
-    bool help, version;
 
     const char *socket; /* NULL: where libsealbuf looks */
-    bool json;
-    bool all;
-    bool replace;
-    bool take;
-    bool is_volatile, or_volatile;
-    bool writable;
-    bool has_owner;
-    uint32_t owner;
-    bool has_group;
-    uint32_t group;
-    uint32_t seals;   /* that put applies */
-    uint32_t require; /* that get and exec insist on */
-    uint32_t mode;
-    bool has_count;
-    unsigned count;
-    uint32_t uses;      /* 0: any number */
-    uint64_t expire_ms; /* 0: never */
-    bool no_expire;
-    bool evictable;
-    uint32_t keep; /* former generations */
-    bool atomic;
-    bool compare; /* with if_generation */
-    uint64_t if_generation;
-    bool wait, no_wait;
-    uint64_t wait_ms; /* 0: for ever */
-    bool has_newer_than;
-    uint64_t newer_than;
-    uint64_t generation; /* 0: the current one */
-    bool first;
-    bool exact, no_snapshot;
-    bool details;
-    bool each_event, keep_going; /* watch --exec */
-    bool has_token;
-    char token[SEALBUF_TOKEN_TEXT];
     const char *token_file;
     const char *output, *output_dir;
     const char *label;
@@ -62,6 +27,38 @@ struct options {
     char **operands; /* behind the command; owned, the strings are argv's */
     size_t operand_count;
     char **program; /* behind `--`, for exec, or --exec, for watch; points into argv, NULL at the end */
+
+    uint64_t expire_ms;     /* 0: never */
+    uint64_t if_generation; /* with compare */
+    uint64_t newer_than;    /* with has_newer_than */
+    uint64_t generation;    /* 0: the current one */
+    uint64_t wait_ms;       /* 0: for ever */
+
+    uint32_t owner, group; /* with has_owner, has_group */
+    uint32_t seals;        /* that put applies */
+    uint32_t require;      /* that get and exec insist on */
+    uint32_t mode;
+    uint32_t keep; /* former generations */
+    uint32_t uses; /* 0: any number */
+    unsigned count;
+
+    bool help, version;
+    bool json;
+    bool all, details;
+    bool replace, compare;
+    bool take, evictable;
+    bool is_volatile, or_volatile;
+    bool writable;
+    bool has_owner, has_group, has_count, has_newer_than;
+    bool no_expire;
+    bool atomic;
+    bool wait, no_wait;
+    bool first;
+    bool exact, no_snapshot;
+    bool each_event, keep_going; /* watch --exec */
+
+    bool has_token;
+    char token[SEALBUF_TOKEN_TEXT];
 };
 
 /* 0, or an exit status, reported. Free the options in both cases. */

@@ -162,7 +162,7 @@ static void make_batch(struct batch *batch, const struct options *options)
 
     *batch = (struct batch){
         .names = calloc(count, sizeof(*batch->names)),
-        .buffers = calloc(count, sizeof(*batch->buffers)),
+        .buffers = calloc(count, sizeof(sealbuf_buffer *)),
         .publish = calloc(count, sizeof(*batch->publish)),
     };
     if (!batch->names || !batch->buffers || !batch->publish)

@@ -345,6 +345,27 @@ def fair_share(_, __):
 
 
 @suite.test
+def watched(_, __):
+    """Who watches hears of what has gone, and of nothing else"""
+    need_root()
+
+    def check(client):
+        for name in 'abc':
+            put(client, name)
+        watch = client.watch()
+        watch.until(wire.SYNC)
+        buffer = create(client, 1500)
+        equal([(event['kind'], event['name']) for event in (watch.next(), watch.next())],
+              [(wire.EVICTED, 'a'), (wire.EVICTED, 'b')], 'events')
+        client.publish(buffer, 'd')
+        equal(watch.next()['kind'], wire.PUBLISHED, 'next event')
+        equal(watch.cancel(), [], 'events')
+
+    with limited('bytes=3000') as broker:
+        as_user(broker, check)
+
+
+@suite.test
 def big_ones(_, __):
     """Where all descriptors are in use, the next buffer waits until those of what was evicted are closed"""
     with Broker('--limit', 'buffers=6', '--limit', 'uid-buffers=6') as broker, broker.connect() as client:

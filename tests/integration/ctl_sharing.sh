@@ -230,7 +230,8 @@ print(*("\\\\x%02x" % b for b in sys.stdin.buffer.read() if b >= 0x80))'); do
 
 # ---- Accounts --------------------------------------------------------------------------------------------------------
 
-resources=(bytes buffers names metadata tokens connections requests replies queued-descriptors in-flight stored)
+resources=(bytes buffers names metadata tokens connections requests replies queued-descriptors in-flight stored waits
+    watches)
 
 test_accounts() {
     local resource head

@@ -258,9 +258,14 @@ def unknown_peers(*_):
                 return ([fetch(client, 'all', owner=ALICE)[1], client.stat('all', owner=ALICE)['owner']],
                         [(record['name'], record['owner']) for record in client.list(flags=wire.LIST_ALL_OWNERS)],
                         [outcome(lambda n=name, o=owner: client.get(n, owner=o)).split()[0]
-                         for name in ('group', 'none') for owner in (ALICE, BOB)])
+                         for name in ('group', 'none') for owner in (ALICE, BOB)],
+                        [fetch(client, name, owner=ALICE, flags=wire.GET_WAIT | flags)[1]
+                         for name, flags in (('all', 0), ('', wire.GET_FIRST))],
+                        [outcome(lambda n=name: client.get(n, owner=ALICE, flags=wire.GET_WAIT, wait_ms=20)).split()[0]
+                         for name in ('none', 'nothing')])
 
-        expected = ([b'all', ALICE], [('all', ALICE), ('all', BOB)], ['DENIED'] * 4)
+        expected = ([b'all', ALICE], [('all', ALICE), ('all', BOB)], ['DENIED'] * 4, [b'all'] * 2,
+                    ['DENIED', 'TIMED_OUT'])
         for uid, gid in ((CAROL, CAROL), (NOBODY, NOBODY), (CAROL, STAFF), (CAROL, BOB)):
             equal(in_child(look, uid, gid), expected, 'what uid %d, gid %d sees' % (uid, gid))
         equal(in_child(look, DAVE, STAFF), expected, 'one who is known, but whose group is not')

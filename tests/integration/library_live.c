@@ -450,6 +450,34 @@ START_TEST(a_wait_outlasts_the_broker)
 }
 END_TEST
 
+/* The name is at generation 1 with the new broker, too: but that is another one. */
+START_TEST(a_comparison_ends_with_the_broker)
+{
+    const struct sealbuf_publish_options *compare =
+        PUBLISH(.name = "a", .flags = SEALBUF_PUBLISH_COMPARE, .expected = 1);
+    sealbuf_buffer *buffer = NULL;
+
+    broker_start(&mortal, NULL);
+    sealbuf_client *publisher = connect_and_listen(mortal.path, 10000);
+    ck_assert_int_eq(sealbuf_create(publisher, &buffer, CREATE(.size = 1)), 0);
+    broker_kill(&mortal);
+    while (connection_of(publisher).state == SEALBUF_CONNECTION_UP)
+        sealbuf_wait(publisher, 100);
+    ck_assert_int_gt(sealbuf_start_publish(publisher, &buffer, compare, 1, note_reply, numbered(1)), 0);
+    broker_start_again(&mortal, NULL);
+    client = new_client();
+    put("a", 0, 1);
+    wait_until_answered(publisher);
+    ck_assert_int_eq(replies.status[0], -SEALBUF_ERR_GENERATION);
+    ck_assert_int_eq(get(GET(.name = "a"), 1), 0);
+    sealbuf_buffer_free(buffer);
+    sealbuf_disconnect(publisher);
+    ck_assert_int_eq(sealbuf_remove(client, TARGET(.name = "a")), 0);
+    client = sealbuf_disconnect(client);
+    broker_stop(&mortal);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("library_live");
@@ -482,5 +510,6 @@ int main(void)
     tcase_add_test(waiting, many_wait);
     TCase *back = harness_tcase(suite, "coming back");
     tcase_add_test(back, a_wait_outlasts_the_broker);
+    tcase_add_test(back, a_comparison_ends_with_the_broker);
     return harness_run(suite);
 }

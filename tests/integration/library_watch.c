@@ -17,6 +17,7 @@
 
 static struct broker mortal;
 static sealbuf_client *producer, *watcher;
+static sealbuf_buffer *taken;
 
 /* ---- What the watcher hears -------------------------------------------------------------------------------------- */
 
@@ -142,12 +143,66 @@ static void drop(const char *name)
     ck_assert_int_eq(sealbuf_remove(producer, TARGET(.name = name)), 0);
 }
 
-#define WATCH_UNTIL(condition)                                                                                         \
-    do {                                                                                                               \
-        for (int tries_ = 0; tries_ < 300 && !(condition); tries_++)                                                   \
-            ck_assert_int_ge(sealbuf_wait(watcher, 100), 0);                                                           \
-        ck_assert(condition);                                                                                          \
-    } while (0)
+/* ---- Waiting until it has heard something ------------------------------------------------------------------------ */
+
+typedef bool heard_fn(const char *name, uint64_t number);
+
+static bool all_synchronized(const char *name, uint64_t number)
+{
+    (void)name;
+    (void)number;
+    return seen.synchronized;
+}
+
+static bool so_many(const char *name, uint64_t number)
+{
+    (void)name;
+    return seen.count >= number;
+}
+
+static bool such_a_change(const char *name, uint64_t kind)
+{
+    (void)name;
+    return seen.of_kind[kind] > 0;
+}
+
+static bool that_generation(const char *name, uint64_t generation)
+{
+    return seen.synchronized && generation_of(name) == generation;
+}
+
+static bool a_taken_buffer(const char *name, uint64_t number)
+{
+    (void)name;
+    (void)number;
+    return taken;
+}
+
+static void wait_until(heard_fn *heard, const char *name, uint64_t number)
+{
+    for (int i = 0; i < 300 && !heard(name, number); i++)
+        ck_assert_int_ge(sealbuf_wait(watcher, 100), 0);
+    ck_assert(heard(name, number));
+}
+
+static void wait_for_sync(void)
+{
+    wait_until(all_synchronized, NULL, 0);
+}
+
+static void wait_for(const char *name, uint64_t generation)
+{
+    wait_until(that_generation, name, generation);
+}
+
+static void assert_heard(unsigned i, uint32_t kind, const char *name, uint64_t generation)
+{
+    ck_assert_uint_lt(i, seen.count);
+    ck_assert_uint_eq(seen.kind[i], kind);
+    ck_assert_str_eq(seen.name[i], name);
+    if (generation)
+        ck_assert_uint_eq(seen.generation[i], generation);
+}
 
 static void start_both(void)
 {
@@ -181,21 +236,18 @@ START_TEST(a_snapshot_then_changes)
     put("a/2", 1);
     put("b/1", 1);
     start_watch(WATCH(.prefix = "a/"));
-    WATCH_UNTIL(seen.synchronized);
-    ck_assert_uint_eq(seen.count, 3);
-    ck_assert_uint_eq(seen.of_kind[SEALBUF_CHANGE_PRESENT], 2);
+    wait_for_sync();
+    assert_heard(0, SEALBUF_CHANGE_PRESENT, "a/1", 1);
+    assert_heard(1, SEALBUF_CHANGE_PRESENT, "a/2", 1);
+    assert_heard(2, SEALBUF_CHANGE_SYNC, "", 0);
     put("a/1", 2);
     put("b/1", 2);
     put("a/3", 1);
     drop("a/2");
-    WATCH_UNTIL(seen.count >= 6);
-    ck_assert_uint_eq(seen.kind[3], SEALBUF_CHANGE_REPLACED);
-    ck_assert_uint_eq(seen.kind[4], SEALBUF_CHANGE_PUBLISHED);
-    ck_assert_uint_eq(seen.kind[5], SEALBUF_CHANGE_REMOVED);
-    ck_assert_str_eq(seen.name[5], "a/2");
-    ck_assert_uint_eq(generation_of("a/1"), 2);
-    ck_assert_uint_eq(generation_of("a/2"), 0);
-    ck_assert_uint_eq(generation_of("a/3"), 1);
+    wait_until(so_many, NULL, 6);
+    assert_heard(3, SEALBUF_CHANGE_REPLACED, "a/1", 2);
+    assert_heard(4, SEALBUF_CHANGE_PUBLISHED, "a/3", 1);
+    assert_heard(5, SEALBUF_CHANGE_REMOVED, "a/2", 0);
     ck_assert_uint_eq(seen.count, 6);
 }
 END_TEST
@@ -204,13 +256,12 @@ START_TEST(one_name_and_no_snapshot)
 {
     put("a", 1);
     start_watch(WATCH(.prefix = "a", .flags = SEALBUF_WATCH_EXACT | SEALBUF_WATCH_NO_SNAPSHOT));
-    WATCH_UNTIL(seen.synchronized);
+    wait_for_sync();
     put("a/b", 1);
     put("a", 2);
-    WATCH_UNTIL(seen.count >= 2);
-    ck_assert_uint_eq(seen.kind[0], SEALBUF_CHANGE_SYNC);
-    ck_assert_uint_eq(seen.kind[1], SEALBUF_CHANGE_REPLACED);
-    ck_assert_str_eq(seen.name[1], "a");
+    wait_until(so_many, NULL, 2);
+    assert_heard(0, SEALBUF_CHANGE_SYNC, "", 0);
+    assert_heard(1, SEALBUF_CHANGE_REPLACED, "a", 2);
     ck_assert_uint_eq(seen.count, 2);
 }
 END_TEST
@@ -218,9 +269,9 @@ END_TEST
 START_TEST(leases_run_out)
 {
     start_watch(NULL);
-    WATCH_UNTIL(seen.synchronized);
+    wait_for_sync();
     ck_assert_int_eq(sealbuf_put(producer, PUT(.name = "short", .expire_ms = 50), "x", 1, NULL), 0);
-    WATCH_UNTIL(seen.of_kind[SEALBUF_CHANGE_EXPIRED] == 1);
+    wait_until(such_a_change, NULL, SEALBUF_CHANGE_EXPIRED);
     ck_assert_uint_eq(seen.of_kind[SEALBUF_CHANGE_PUBLISHED], 1);
     ck_assert_int_eq(sealbuf_stat(producer, TARGET(.name = "short"), &(const struct sealbuf_info *){NULL}),
                      -SEALBUF_ERR_NOT_FOUND);
@@ -232,17 +283,15 @@ START_TEST(with_buffers)
     put("a", 1);
     start_watch(WATCH(.flags = SEALBUF_WATCH_DESCRIPTORS));
     seen.check_buffers = true;
-    WATCH_UNTIL(seen.synchronized);
+    wait_for_sync();
     ck_assert_uint_eq(seen.buffers, 1);
     for (uint64_t generation = 2; generation <= 100; generation++)
         put("a", generation);
-    WATCH_UNTIL(generation_of("a") == 100);
+    wait_for("a", 100);
     ck_assert_uint_ge(seen.buffers, 2); /* the last one at least is there */
     ck_assert_uint_eq(seen.of_kind[SEALBUF_CHANGE_REPLACED], 99);
 }
 END_TEST
-
-static sealbuf_buffer *taken;
 
 static void take_it(sealbuf_client *client, const struct sealbuf_change *change, void *userdata)
 {
@@ -259,7 +308,7 @@ START_TEST(a_buffer_is_taken)
     put("a", 1);
     ck_assert_int_gt(
         sealbuf_watch(watcher, WATCH(.flags = SEALBUF_WATCH_DESCRIPTORS | SEALBUF_WATCH_DETAILS), take_it, NULL), 0);
-    WATCH_UNTIL(taken);
+    wait_until(a_taken_buffer, NULL, 0);
     drop("a");
     ck_assert_int_eq(sealbuf_buffer_read(taken, text, sizeof(text), 0), 1);
     ck_assert_str_eq(text, "1");
@@ -276,18 +325,18 @@ END_TEST
 START_TEST(a_sleeper_gets_an_overflow)
 {
     start_watch(WATCH(.prefix = "n"));
-    WATCH_UNTIL(seen.synchronized);
+    wait_for_sync();
     put("n/gone", 1);
-    WATCH_UNTIL(generation_of("n/gone") == 1);
+    wait_for("n/gone", 1);
     drop("n/gone");
     for (uint64_t generation = 1; generation <= SLEPT_THROUGH; generation++)
         put("n/there", generation);
-    WATCH_UNTIL(seen.synchronized && generation_of("n/there") == SLEPT_THROUGH);
+    wait_for("n/there", SLEPT_THROUGH);
     ck_assert_uint_ge(seen.of_kind[SEALBUF_CHANGE_OVERFLOW], 1);
     ck_assert_uint_lt(seen.count, SLEPT_THROUGH);
     ck_assert_uint_eq(generation_of("n/gone"), 0);
     put("n/there", SLEPT_THROUGH + 1);
-    WATCH_UNTIL(generation_of("n/there") == SLEPT_THROUGH + 1);
+    wait_for("n/there", SLEPT_THROUGH + 1);
 }
 END_TEST
 
@@ -297,7 +346,7 @@ START_TEST(a_cancelled_watch_is_silent)
 {
     int serial = start_watch(NULL);
 
-    WATCH_UNTIL(seen.synchronized);
+    wait_for_sync();
     ck_assert_int_eq(sealbuf_cancel(watcher, serial), 0);
     put("a", 1);
     wait_until_answered(watcher);
@@ -310,11 +359,11 @@ END_TEST
 START_TEST(a_watch_is_refused)
 {
     start_watch(WATCH(.prefix = "a//b", .flags = SEALBUF_WATCH_EXACT));
-    WATCH_UNTIL(seen.count > 0);
+    wait_until(so_many, NULL, 1);
     ck_assert_uint_eq(seen.kind[0], 0);
     ck_assert_int_eq(seen.error, -SEALBUF_ERR_NAME);
     start_watch(WATCH(.flags = 0x8000));
-    WATCH_UNTIL(seen.count > 0);
+    wait_until(so_many, NULL, 1);
     ck_assert_int_eq(seen.error, -SEALBUF_ERR_FLAGS);
     ck_assert_int_eq(sealbuf_ping(watcher), 0);
 }
@@ -326,13 +375,13 @@ START_TEST(calls_beside_a_watch)
     sealbuf_buffer *buffer = NULL;
 
     start_watch(NULL);
-    WATCH_UNTIL(seen.synchronized);
+    wait_for_sync();
     for (uint64_t generation = 1; generation <= 200; generation++) {
         put("a", generation);
         ck_assert_int_eq(sealbuf_get(watcher, &buffer, GET(.name = "a", .seals = IMMUTABLE)), 0);
         buffer = sealbuf_buffer_free(buffer);
     }
-    WATCH_UNTIL(generation_of("a") == 200);
+    wait_for("a", 200);
     ck_assert_uint_eq(seen.of_kind[SEALBUF_CHANGE_OVERFLOW], 0);
     ck_assert_uint_eq(seen.count, 201);
 }
@@ -344,17 +393,17 @@ START_TEST(a_new_broker_is_watched)
 {
     put("old", 1);
     start_watch(NULL);
-    WATCH_UNTIL(seen.synchronized);
+    wait_for_sync();
     ck_assert_uint_eq(generation_of("old"), 1);
     broker_kill(&mortal);
     broker_start_again(&mortal, NULL);
     put("new", 1);
-    WATCH_UNTIL(generation_of("new") == 1 && seen.synchronized);
+    wait_for("new", 1);
     ck_assert_uint_eq(seen.of_kind[SEALBUF_CHANGE_OVERFLOW], 1);
     ck_assert_uint_eq(generation_of("old"), 0);
     ck_assert_uint_eq(told.of_kind[SEALBUF_EVENT_RECONNECTED], 1);
     put("new", 2);
-    WATCH_UNTIL(generation_of("new") == 2);
+    wait_for("new", 2);
 }
 END_TEST
 

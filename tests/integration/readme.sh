@@ -58,9 +58,13 @@ session() {
     echo 'trap "kill \$(jobs -p) 2>/dev/null || :" EXIT'
     block console | sed -n 's/^\$ //p' | while IFS= read -r line; do
         case $line in
-        'sealbufd &') echo 'sealbufd & for _ in {1..100}; do [ -S "$SEALBUF_SOCKET" ] && break; sleep 0.1; done' ;;
+        *'/dev/null --if-generation 1') echo "status=0; $line || status=\$?; [ \$status -eq 8 ]" ;;
+        'sealbufd &') echo 'sealbufd & broker=$!; for _ in {1..100}; do [ -S "$SEALBUF_SOCKET" ] && break; sleep 0.1; done' ;;
         *truncate*) echo "if $line; then exit 1; fi" ;;
-        'kill %1') echo 'kill $! && wait $!' ;;
+        # What comes next is to be seen by it, and what it says to be there before the end.
+        'sealbufctl watch '*) 
+            echo "$line watch=\$!; for _ in {1..300}; do grep -q '^present routes' '$work/check' && break; sleep 0.1; done" ;;
+        'kill %1') echo '[ -z "${watch-}" ] || wait $watch; kill $broker && wait $broker' ;;
         *) echo "$line" ;;
         esac
     done
@@ -74,6 +78,9 @@ run_session() {
     printf '#!/bin/sh\nexec "%s" "$@"\n' "$SEALBUFCTL" >"$work/bin/sealbufctl"
     chmod 755 "$work/bin/sealbufd" "$work/bin/sealbufctl"
     head -c 1000000 /dev/urandom >"$work/home/left.raw"
+    echo 1 2 3 >"$work/home/ids.col"
+    echo a b c >"$work/home/names.col"
+    mkdir "$work/home/copy"
     session >"$work/session"
     [ "$(wc -l <"$work/session")" -ge 8 ] || { echo "README.md has no session" && return 1; }
     (
@@ -81,6 +88,17 @@ run_session() {
         export PATH="$work/bin:$PATH" SEALBUF_SOCKET="$work/session-socket"
         bash -eux "$work/session"
     )
+}
+
+# What README.md shows of live data, in the order of what each line is about: two of them come from the background.
+shows_live_data() {
+    local line
+    for line in 'route 2' 'route 1' 'present routes: route 2' 'published result: the answer' page jobs/1 \
+        "sealbufctl: cannot put 'routes': it is at generation 2, not 1; get that, and try again with its number"; do
+        grep -qxF -e "$line" "$readme" || { echo "README.md does not show '$line'" && return 1; }
+        grep -qxF -e "$line" "$work/session-output" || { echo "the session did not print '$line'" && return 1; }
+    done
+    cmp "$work/home/copy/table/ids" "$work/home/ids.col"
 }
 
 same_checksums() {
@@ -115,6 +133,7 @@ if [ -e "$top_builddir/.libs/libsealbuf.so" ]; then
     check "without a broker it says so" greet_fails "$work/nowhere" "no broker answers"
     check "every command of the shell session does what README.md shows" run_session
     cp "$work/check" "$work/session-output"
+    check "the session prints what README.md shows of live data" shows_live_data
     check "the checksums of file and buffer in the session are the same" same_checksums
 else
     skip "the program compiles and runs" "there is no shared library in $top_builddir/.libs"

@@ -557,6 +557,50 @@ def who_cannot_take_it(broker, _):
             eventually(lambda: not producer.list(prefix='take/'), what='it is gone')
 
 
+@suite.test
+def who_may_not_take_it(broker, _):
+    """A stranger who waited first, and may not have it, does not keep it from who may"""
+    need_root()
+    theirs, ours = socket.socketpair()
+
+    def stranger(client):
+        exact, first = wait(client, 'take/a', owner=MINE), wait(client, 'take/', wire.GET_FIRST, owner=MINE)
+        client.ping()
+        theirs.send(b'waits')
+        with refused('DENIED'):
+            answer(client, exact)
+        theirs.recv(1)
+        assert silent(client)
+        cancel(client, first)
+
+    def owner(client):
+        exact = wait(client, 'take/a')
+        with broker.connect() as other, broker.connect() as producer:
+            first = wait(other, 'take/', wire.GET_FIRST)
+            client.ping()
+            other.ping()
+            for data in (b'1', b'2'):  # who gets which is nobody's business
+                offer(producer, 'take/a', data)
+                eventually(lambda: readable(client, 0) or readable(other, 0), what='one gets it')
+                if readable(client, 0) and exact:
+                    equal(content(client, exact), data, 'content')
+                    exact = None
+                else:
+                    equal(content(other, first), data, 'content')
+                eventually(lambda: not producer.list(prefix='take/'), what='it is gone')
+
+    def stranger_process():
+        as_user(broker, OTHER, stranger)
+
+    with process(stranger_process) as pid:
+        ours.recv(5)
+        as_user(broker, MINE, owner)
+        ours.send(b'.')
+        eventually(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT), what='the stranger has ended')
+    ours.close()
+    theirs.close()
+
+
 def work(broker, results, limit):
     """Takes jobs one by one, and tells which, until there are none for a while."""
     with broker.connect() as client:
@@ -638,6 +682,32 @@ def over_limits(_, __):
 
         as_user(broker, MINE, fill)
         as_user(broker, MINE, fill)
+
+
+@suite.test
+def few_may_fly(_, __):
+    """Where few descriptors may be in flight, all that wait are answered all the same, as those before are read"""
+    with Broker('--limit', 'in-flight=40') as broker, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(broker.connect()) for _ in range(30)]
+        for i in range(300):
+            wait(clients[i % 30], 'fly/a')
+        with broker.connect() as other:
+            eventually(lambda: waiting(other) == 300, what='they wait')
+            make(other, b'there', 'fly/a')
+            eventually(lambda: waiting(other) < 300, what='some are answered')
+            time.sleep(0.2)
+            if waiting(other) < 200:
+                raise AssertionError('%d were sent, unread' % (300 - waiting(other)))
+            left, by_number = 300, {client.socket.fileno(): client for client in clients}
+            while left:
+                numbers = select.select(list(by_number), [], [], 20)[0]
+                if not numbers:
+                    raise AssertionError('%d are not answered' % left)
+                for number in numbers:  # what is read by one may fly to another
+                    with by_number[number].receive() as message:
+                        equal(message.records[0]['status'], 0, 'status')
+                    left -= 1
+            equal(waiting(other), 0, 'waits')
 
 
 @suite.test

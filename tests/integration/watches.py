@@ -530,21 +530,24 @@ def many_on_one_connection(broker, _):
 # ---- Storms -----------------------------------------------------------------------------------------------------------
 
 
-def produce(broker, prefix, seconds, seed=0, pause=0.0, at_once=20):
+def produce(broker, prefix, seconds, seed=0, at_once=20, count=40):
     """Publishes, replaces and removes names under the prefix, as fast as it can."""
-    names, rng = ['%s%02d' % (prefix, i) for i in range(40)], random.Random(seed)
+    names, rng = ['%s%03d' % (prefix, i) for i in range(count)], random.Random(seed)
     with broker.connect(timeout=60) as client:
-        created = client.create(8)
-        os.close(created['fd'])
-        client.publish(created['id'], prefix + 'keeper', seals=wire.IMMUTABLE, mode=0o644)
+        buffers = []
+        for i in range(0, count, 200):  # so many names a buffer may have
+            created = client.create(8)
+            os.close(created['fd'])
+            client.publish(created['id'], '%skeeper-%d-%d' % (prefix, seed, i), seals=wire.IMMUTABLE, mode=0o644)
+            buffers.append(created['id'])
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             some = rng.sample(names, at_once)
             if rng.random() < 0.3:
                 client.call(wire.REMOVE, [{'name': name} for name in some]).close()
             else:
-                publish_all(client, created['id'], some)
-            time.sleep(pause)
+                for i, buffer in enumerate(buffers):
+                    publish_all(client, buffer, [name for name in some if int(name[-3:]) // 200 == i])
 
 
 @contextlib.contextmanager
@@ -608,7 +611,8 @@ def consistent_in_a_storm(broker, bystander):
     watchers = [watch_until(broker, 'storm/~end', delay=i * 0.2, pause=0.02 * (i % 2)) for i in range(6)]
 
     def storm():
-        with together([lambda i=i: produce(broker, 'storm/%d/' % (i % 3), 3, seed=i, at_once=5 + i * 10) for i in range(4)]) as pids:
+        with together([lambda i=i: produce(broker, 'storm/%d/' % (i % 3), 3, seed=i, at_once=5 + i * 10, count=600)
+                       for i in range(4)]) as pids:
             time.sleep(1)
             bystander.served()
             time.sleep(1)
@@ -624,6 +628,7 @@ def consistent_in_a_storm(broker, bystander):
         for result in results:
             equal(result['names'], expected, 'what a watcher knows')
         print('# events: %s, overflows: %s' % ([r['events'] for r in results], [r['overflows'] for r in results]))
+        equal(sum(r['events'] for r in results) > 10000, True, 'there was a storm')
         remove_all(client, 'storm/')
 
 

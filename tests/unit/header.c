@@ -45,10 +45,17 @@ END_TEST
 /* The example of docs/protocol.md. */
 START_TEST(golden_bytes)
 {
-    static const uint8_t expected[] = {0x3f, 0, 0, 0, 7, 0, 1, 0, 2,    0,    0,    0,    0,    0,    0,   0,
-                                       0,    0, 0, 0, 0, 0, 0, 0, 0x27, 0,    0,    0,    0x1c, 0,    0,   0,
-                                       0,    0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0e, 0,    0,   0,
-                                       0,    0, 0, 0, 3, 0, 0, 0, 0,    0,    0,    0,    0x61, 0x2f, 0x62};
+    static const uint8_t
+        expected[] = {0x57, 0,    0,   0, 7,    0, 1, 0, 2,    0,    0,    0,    0,    0, 0, 0, 0, 0,
+                      0,    0,    0,   0, 0,    0,       /* the header */
+                      0x3f, 0,    0,   0, 0x34, 0, 0, 0, /* the record, and its fixed part: id, owner, seals, flags,
+                                                            lengths */
+                      0,    0,    0,   0, 0,    0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0e, 0, 0, 0, 0, 0,
+                      0,    0,    3,   0, 0,    0, 0, 0, 0,    0,    0,    0,    0,    0, 0, 0, 0, 0,
+                      0,    0,    0,   0, 0,    0, 0, 0, 0,    0,    0,    0,    0,    0, 0, 0, /* generation,
+                                                                                                   newer_than, wait_ms
+                                                                                                 */
+                      0x61, 0x2f, 0x62};
     uint8_t buffer[sizeof(expected)];
     struct writer writer = {.buffer = buffer, .used = HEADER_SIZE, .room = sizeof(buffer)};
     const struct get_request in = {.owner = SEALBUF_OWNER_SELF, .seals = SEALBUF_SEALS_IMMUTABLE, .name = SPAN("a/b")};
@@ -132,7 +139,7 @@ START_TEST(operations)
 {
     for (unsigned opcode = 0; opcode <= UINT16_MAX; opcode++) {
         const struct operation *op = operation_find((uint16_t)opcode);
-        if (opcode < SEALBUF_OP_HELLO || opcode > SEALBUF_OP_REEXEC) {
+        if (opcode < SEALBUF_OP_HELLO || opcode > SEALBUF_OP_CANCEL) {
             ck_assert_ptr_null(op);
             continue;
         }
