@@ -10,6 +10,8 @@
 /* How many of those that were sent to longest ago are looked at when there is no room. */
 #define LOOK_AT       64
 #define LOOK_EVERY_NS 1000000u
+/* The kernel charges a socket for more than this by each message that is unread: SKB_TRUESIZE(0) is 576 or more. */
+#define MESSAGE_AT_LEAST 512u
 
 void flight_forget(struct peer *peer)
 {
@@ -19,7 +21,18 @@ void flight_forget(struct peer *peer)
         return;
     TAILQ_REMOVE(&broker->in_flight, peer, flying);
     account_release(&broker->quota, peer->account, RESOURCE_IN_FLIGHT, peer->in_flight);
-    peer->in_flight = 0;
+    peer->in_flight = peer->in_flight_at_most = 0;
+}
+
+/* Who reads all the time, and never all, has read what does not fit into the messages that may be unread. */
+static void forget_what_was_read(struct peer *peer, unsigned unread)
+{
+    uint64_t left = (uint64_t)(unread / MESSAGE_AT_LEAST) * peer->in_flight_at_most;
+
+    if (left >= peer->in_flight)
+        return;
+    account_release(&peer->broker->quota, peer->account, RESOURCE_IN_FLIGHT, peer->in_flight - left);
+    peer->in_flight = (unsigned)left;
 }
 
 bool flight_landed(struct peer *peer)
@@ -28,8 +41,12 @@ bool flight_landed(struct peer *peer)
 
     if (peer->in_flight == 0)
         return true;
-    if (ioctl(peer->socket, SIOCOUTQ, &unread) < 0 || unread > 0)
+    if (ioctl(peer->socket, SIOCOUTQ, &unread) < 0)
         return false;
+    if (unread > 0) {
+        forget_what_was_read(peer, (unsigned)unread);
+        return false;
+    }
     flight_forget(peer);
     return true;
 }
@@ -46,6 +63,8 @@ void flight_sent(struct peer *peer, unsigned count)
     TAILQ_INSERT_TAIL(&broker->in_flight, peer, flying);
     account_add(&broker->quota, peer->account, RESOURCE_IN_FLIGHT, count);
     peer->in_flight += count;
+    if (count > peer->in_flight_at_most)
+        peer->in_flight_at_most = count;
 }
 
 static uint64_t minus(uint64_t a, uint64_t b)

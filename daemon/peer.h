@@ -38,17 +38,18 @@ struct peer {
     struct account *account; /* its uid's, which lives as long as a connection of it */
     TAILQ_ENTRY(peer) turn;  /* among those of its uid, while it waits for its turn */
     bool waits;
-    bool ending;          /* nothing is left to do but to release what it held */
-    bool request_charged; /* its request may take time */
-    bool listening;       /* its socket is watched */
-    bool is_readable;     /* and has been found readable, and not been read since */
-    bool timed;           /* until HELLO comes */
-    bool greeted;         /* HELLO has come */
-    unsigned burst;       /* messages to read in one turn */
-    unsigned turns;       /* with a burst of one */
-    unsigned in_flight;   /* descriptors, see flight.h */
-    unsigned reserved;    /* of them, for the request that is served */
-    unsigned unread;      /* bytes that the kernel may keep for it, at most, since its socket was last asked */
+    bool ending;                /* nothing is left to do but to release what it held */
+    bool request_charged;       /* its request may take time */
+    bool listening;             /* its socket is watched */
+    bool is_readable;           /* and has been found readable, and not been read since */
+    bool timed;                 /* until HELLO comes */
+    bool greeted;               /* HELLO has come */
+    unsigned burst;             /* messages to read in one turn */
+    unsigned turns;             /* with a burst of one */
+    unsigned in_flight;         /* descriptors, see flight.h */
+    unsigned in_flight_at_most; /* in one message of those */
+    unsigned reserved;          /* of them, for the request that is served */
+    unsigned unread;            /* bytes that the kernel may keep for it, at most, since its socket was last asked */
     unsigned unread_at_most;
     bool was_reset;                   /* it has gone, and left something unread */
     bool asked_reexec;                /* and waits to be told how that went */

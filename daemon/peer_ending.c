@@ -52,7 +52,7 @@ static bool release_names(struct peer *peer, bool all)
     struct name *name;
 
     while ((name = LIST_FIRST(&peer->names))) {
-        registry_unbind(&peer->broker->registry, name, SEALBUF_CHANGE_REMOVED);
+        registry_unbind(&peer->broker->registry, name, SEALBUF_CHANGE_EXPIRED);
         if (!all && turn_is_over(peer->broker))
             break;
     }

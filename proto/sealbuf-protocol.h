@@ -99,7 +99,7 @@ enum sealbuf_change_kind {
     SEALBUF_CHANGE_PUBLISHED = 2, /* a name is bound that was not, or that could not be seen */
     SEALBUF_CHANGE_REPLACED = 3,  /* a name is bound to another buffer */
     SEALBUF_CHANGE_REMOVED = 4,   /* a name is not bound any more, or cannot be seen any more */
-    SEALBUF_CHANGE_EXPIRED = 5,   /* the same, as its lease has run out */
+    SEALBUF_CHANGE_EXPIRED = 5,   /* the same, as its lease has ended: its time, or the connection that it goes with */
     SEALBUF_CHANGE_EVICTED = 6,   /* the same, as a limit was met */
     SEALBUF_CHANGE_TAKEN = 7,     /* the same, as somebody has taken the buffer out of the broker */
     SEALBUF_CHANGE_OVERFLOW = 8,  /* some changes were lost: what was told is void, all that is there follows */

@@ -262,7 +262,7 @@ removed ran/a 2 6 <ran/a>: "
     expect 3 "--keep-going goes on" "$ctl" watch ran/ --count 2 --keep-going --exec sh -c 'echo x; exit 3'
     check "... to the end" test "$(wc -l <"$work/out")" -eq 2
     expect 137 "a command that is killed is 128 and the signal" "$ctl" watch ran/ --exec sh -c 'kill -9 $$'
-    watch ran ran/a --exec sh -c 'trap "echo told; exit" TERM; echo up; sleep 60 & wait'
+    watch ran ran/a --exec sh -c 'trap "echo told; kill \$!; exit" TERM; sleep 60 & echo up; wait'
     check "a command that runs" await 20 has_line ran up
     kill "$watcher"
     wait "$watcher" 2>/dev/null

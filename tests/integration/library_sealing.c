@@ -290,11 +290,11 @@ START_TEST(seals_from_text)
 END_TEST
 
 static const char *const names[] = {
-    "MALFORMED",   "VERSION",    "OPCODE",      "RESERVED",   "HELLO",     "DESCRIPTORS", "TOO_BIG",      "FLAGS",
-    "SIZE",        "NAME",       "LABEL",       "METADATA",   "SEALS",     "MODE",        "TARGET",       "NOT_MEMFD",
-    "ACCESS_MODE", "NOT_SEALED", "SEALED",      "BUSY",       "NOT_FOUND", "EXISTS",      "DENIED",       "LIMIT",
-    "MEMORY",      "TABLE_FULL", "UNSUPPORTED", "STOPPING",   "INTERNAL",  "UNREACHABLE", "DISCONNECTED", "TIMED_OUT",
-    "BAD_REPLY",   "MAPPED",     "TOKEN",       "STORE_FULL",
+    "MALFORMED",   "VERSION",    "OPCODE",      "RESERVED",   "HELLO",      "DESCRIPTORS", "TOO_BIG",      "FLAGS",
+    "SIZE",        "NAME",       "LABEL",       "METADATA",   "SEALS",      "MODE",        "TARGET",       "NOT_MEMFD",
+    "ACCESS_MODE", "NOT_SEALED", "SEALED",      "BUSY",       "NOT_FOUND",  "EXISTS",      "DENIED",       "LIMIT",
+    "MEMORY",      "TABLE_FULL", "UNSUPPORTED", "STOPPING",   "INTERNAL",   "UNREACHABLE", "DISCONNECTED", "TIMED_OUT",
+    "BAD_REPLY",   "MAPPED",     "TOKEN",       "STORE_FULL", "GENERATION", "CANCELLED",
 };
 
 START_TEST(every_error_has_cause_and_remedy)

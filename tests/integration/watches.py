@@ -407,7 +407,7 @@ def until_close(broker, _):
             make(client, b'x', 'u/1', flags=wire.PUBLISH_UNTIL_CLOSE)
             event = watch.next()
             equal((brief(event), event['flags'] & wire.INFO_CONNECTED), ((wire.PUBLISHED, 'u/1', 1), wire.INFO_CONNECTED), 'event')
-        equal(brief(watch.next()), (wire.REMOVED, 'u/1', 1), 'event')
+        equal(brief(watch.next()), (wire.EXPIRED, 'u/1', 1), 'event')
 
 
 @suite.test
