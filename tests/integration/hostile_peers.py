@@ -8,6 +8,8 @@ import os
 import resource
 import signal
 import socket
+import struct
+import termios
 import time
 
 import sealbuf_wire as wire
@@ -134,6 +136,29 @@ def in_flight_of_one_uid(*_):
                 client.close()
             bystander.served()
             bystander.close()
+
+
+def unread_bytes(client):
+    return struct.unpack('i', fcntl.ioctl(client.socket, termios.FIONREAD, bytes(4)))[0]
+
+
+@suite.test
+def never_reads_all(*_):
+    """a client that reads all the time, and never all that there is, is not charged for what it has read"""
+    with Broker('--limit', 'in-flight=64') as broker, broker.connect() as client:
+        buffer = client.create(4096)
+        os.close(buffer.pop('fd'))
+        client.publish(buffer['id'], 'read/all', seals=IMMUTABLE)
+        with client.call(wire.GET, [{'name': 'read/all'}]) as message:
+            length = message.length
+        waiting = client.start(wire.GET, [{'name': 'read/all'}])
+        for _ in range(300):  # there is always one more to be read
+            following = client.start(wire.GET, [{'name': 'read/all'}])
+            eventually(lambda: unread_bytes(client) == 2 * length, what='both replies')
+            client.finish(waiting).close()
+            waiting = following
+        client.finish(waiting).close()
+        equal(client.ping(), None, 'it is served')
 
 
 @suite.test
