@@ -11,6 +11,8 @@
 #include "target.h"
 #include "text.h"
 
+#define LET_GO_AT_MOST 1024u
+
 #define PAUSED 1
 
 struct atomic {
@@ -228,14 +230,28 @@ static int judge_removal(struct request *request, const struct target_request *i
     return r;
 }
 
+/* What is done in one step holds up everybody: so many generations go in it at most, former ones too. */
+static int let_go_of(struct request *request, unsigned *let_go, unsigned more)
+{
+    *let_go += more;
+    if (*let_go <= LET_GO_AT_MOST)
+        return 0;
+    return refuse_with_remedy(
+        request, SEALBUF_ERR_LIMIT,
+        "in one step more than 1024 generations, former ones included, would go; take fewer names "
+        "at once, or have fewer generations kept");
+}
+
 /* Once it is committed, nothing of the name is found any more that was recorded before. */
 static int prepare_removal(struct request *request, const struct mention *mention, struct removal *removal,
-                           uint64_t batch)
+                           uint64_t batch, unsigned *let_go)
 {
     const struct ledger_name record = {.owner = mention->owner, .text = mention->text, .batch = batch, .removed = 1};
     union reply_record out;
     int r = still_at(request, mention, &removal->name);
 
+    if (r == 0)
+        r = let_go_of(request, let_go, removal->name->past_count + 1u);
     if (r)
         return r;
     memset(&out, 0, sizeof(out));
@@ -273,9 +289,10 @@ static int remove_all(struct request *request)
 
     if (!removals || !mentions)
         return refuse(request, SEALBUF_ERR_MEMORY, "%s", "");
+    unsigned let_go = 0;
     int r = judge_removals(request, mentions);
     for (unsigned i = 0; i < count && r == 0; i++) {
-        r = prepare_removal(request, &mentions[i], &removals[i], batch);
+        r = prepare_removal(request, &mentions[i], &removals[i], batch, &let_go);
         if (r)
             refuse_record(request, i, r);
     }
@@ -298,6 +315,7 @@ static int remove_all(struct request *request)
 /* What is to be bound, in the order of the records. */
 struct bindings {
     unsigned judged, prepared; /* so many are */
+    unsigned let_go;           /* generations that names lose by it */
     struct mention mentions[SEALBUF_MAX_RECORDS];
     struct mention sorted[SEALBUF_MAX_RECORDS];
     uint64_t ids[SEALBUF_MAX_RECORDS]; /* of the buffers */
@@ -341,6 +359,8 @@ static int judge_publish(struct request *request, const struct publish_request *
     const struct name *name = registry_find(&request->broker->registry, binding->owner, in->name);
     all->adds[i] = !name || name->buffer != binding->buffer || binding->keep;
     r = check_buffer(request, all, binding);
+    if (r == 0 && name && name->past_count >= binding->keep)
+        r = let_go_of(request, &all->let_go, name->past_count + 1u - binding->keep);
     if (r)
         return r;
     all->mentions[i] = (struct mention){
@@ -464,7 +484,7 @@ static int try_to_publish(struct request *request, struct bindings *all, struct 
 {
     const uint64_t batch = ledger_next_batch(request->broker->ledger);
 
-    all->judged = all->prepared = 0;
+    all->judged = all->prepared = all->let_go = 0;
     int r = judge_all(request, all);
     if (r == 0)
         r = prepare_all(request, all, batch, met);

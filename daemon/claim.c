@@ -128,7 +128,8 @@ static void remove_all_of(struct broker *broker, struct buffer *buffer, uid_t ow
         buffer_unhold(&broker->buffers, buffer);
         return;
     }
-    registry_unbind_all(&broker->registry, buffer, SEALBUF_CHANGE_TAKEN, is_of, &owner);
+    registry_unbind_all(&broker->registry, buffer, SEALBUF_CHANGE_TAKEN,
+                        &(struct meant){.is_meant = is_of, .userdata = &owner});
 }
 
 static void carry_out(struct claim *claim)

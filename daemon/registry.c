@@ -578,20 +578,36 @@ void registry_unbind(struct registry *registry, struct name *name, enum sealbuf_
 }
 
 /* Past ones first: a current one takes others along, but then none of this buffer's. */
-void registry_unbind_all(struct registry *registry, struct buffer *buffer, enum sealbuf_change_kind why,
-                         bool (*is_meant)(const struct name *name, void *userdata), void *userdata)
+/* Former generations come first: where the current one goes, they go along. */
+static struct name *next_meant(struct buffer *buffer, bool (*is_meant)(const struct name *name, void *userdata),
+                               void *userdata)
 {
-    struct name *name, *next;
+    struct name *name, *current = NULL;
+
+    LIST_FOREACH(name, &buffer->names, of_buffer) {
+        if (!is_meant(name, userdata))
+            continue;
+        if (name->is_past)
+            return name;
+        current = current ? current : name;
+    }
+    return current;
+}
+
+bool registry_unbind_all(struct registry *registry, struct buffer *buffer, enum sealbuf_change_kind why,
+                         const struct meant *meant)
+{
+    struct name *name;
+    bool is_over = false;
 
     buffer_pin(buffer);
-    for (int past = 1; past >= 0; past--) {
-        for (name = LIST_FIRST(&buffer->names); name; name = next) {
-            next = LIST_NEXT(name, of_buffer);
-            if (name->is_past == past && is_meant(name, userdata))
-                registry_unbind(registry, name, why);
-        }
+    while (!is_over && (name = next_meant(buffer, meant->is_meant, meant->userdata))) {
+        registry_unbind(registry, name, why);
+        is_over = meant->is_over && meant->is_over(meant->userdata);
     }
+    bool is_done = !next_meant(buffer, meant->is_meant, meant->userdata);
     buffer_unpin(registry->buffers, buffer);
+    return is_done;
 }
 
 bool name_is_claimed(const struct name *name)

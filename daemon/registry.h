@@ -128,9 +128,15 @@ int registry_restore(struct registry *registry, const struct ledger_name *record
 void name_to_ledger(const struct name *name, struct ledger_name *record);
 /* All generations of it, or but the one where it is past; `why` is REMOVED, EXPIRED, EVICTED or TAKEN. */
 void registry_unbind(struct registry *registry, struct name *name, enum sealbuf_change_kind why);
-/* All names of a buffer of which `is_meant` says so. The buffer goes along with the last one. */
-void registry_unbind_all(struct registry *registry, struct buffer *buffer, enum sealbuf_change_kind why,
-                         bool (*is_meant)(const struct name *name, void *userdata), void *userdata);
+/* Some names of a buffer; until it is over, where that is not NULL. */
+struct meant {
+    bool (*is_meant)(const struct name *name, void *userdata);
+    bool (*is_over)(void *userdata);
+    void *userdata;
+};
+/* The buffer goes along with the last one. False: it was over before the last one. */
+bool registry_unbind_all(struct registry *registry, struct buffer *buffer, enum sealbuf_change_kind why,
+                         const struct meant *meant);
 
 /* The generation itself, or NULL; and the lowest that there is. `name` is the current one. */
 struct name *name_generation(struct name *name, uint64_t generation);

@@ -341,6 +341,12 @@ static bool may_unbind(const struct name *name, void *userdata)
     return peer->who.uid == name->owner || peer_is_administrator(peer);
 }
 
+static bool is_over(void *userdata)
+{
+    const struct peer *peer = userdata;
+    return turn_is_over(peer->broker);
+}
+
 int remove_judge(struct request *request, const struct target_request *in, struct target *target, struct outcome *out)
 {
     uid_t owner = in->owner == SEALBUF_OWNER_SELF ? request->peer->who.uid : in->owner;
@@ -384,8 +390,9 @@ int serve_remove(struct request *request, const union request_record *record, un
         registry_unbind(registry, target.name, SEALBUF_CHANGE_REMOVED);
     else if (LIST_EMPTY(&target.buffer->names))
         buffer_unhold(&request->broker->buffers, target.buffer);
-    else
-        registry_unbind_all(registry, target.buffer, SEALBUF_CHANGE_REMOVED, may_unbind, request->peer);
+    else if (!registry_unbind_all(registry, target.buffer, SEALBUF_CHANGE_REMOVED,
+                                  &(struct meant){may_unbind, is_over, request->peer}))
+        return REQUEST_AGAIN;
     return 0;
 }
 

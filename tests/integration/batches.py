@@ -322,6 +322,22 @@ def history(broker, _):
 
 
 @suite.test
+def long_histories(broker, _):
+    """In one step 1,024 generations go at most, former ones included"""
+    names = ['long/%d' % i for i in range(5)]
+    with broker.connect() as client:
+        for _ in range(256):
+            publish_contents(client, dict.fromkeys(names, b'x'), keep=255)
+        with refused_for(4, 'LIMIT'):
+            remove(client, names)
+        with refused_for(4, 'LIMIT'):
+            publish_contents(client, dict.fromkeys(names, b'y'), keep=50)
+        equal(get(client, names), [b'x'] * 5, 'contents')
+        equal(remove(client, names[:4]), [256] * 4, 'generations')
+        client.remove(names[4])
+
+
+@suite.test
 def metadata(broker, _):
     """Metadata of a buffer with two names in one batch is there, or the batch is not"""
     with broker.connect() as client:
