@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -101,6 +102,28 @@ int broker_get(sealbuf_client *client, const struct options *options, const char
 
     int r = sealbuf_get(client, buffer, &get);
     return r < 0 ? broker_report_get(client, options, r, name) : 0;
+}
+
+size_t broker_culprit(const sealbuf_client *client, size_t count, const char **sentence)
+{
+    size_t record;
+    int length = 0;
+
+    *sentence = sealbuf_error(client);
+    if (sscanf(*sentence, "record %zu: %n", &record, &length) != 1 || length == 0 || record >= count)
+        return count;
+    *sentence += length;
+    return record;
+}
+
+int broker_report_batch(const sealbuf_client *client, int error, const char *what, char *const *names, size_t count)
+{
+    const char *sentence;
+    size_t culprit = broker_culprit(client, count, &sentence);
+
+    if (culprit == count)
+        return report_told(sentence, error, "cannot %s these, and so none of them", what);
+    return report_told(sentence, error, "cannot %s '%s', and so none of them", what, names[culprit]);
 }
 
 struct sealbuf_target broker_target(const struct options *options, const char *name)
