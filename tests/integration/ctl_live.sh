@@ -335,7 +335,7 @@ test_watch_over_restart() {
 test_small_limits() {
     local small=$work/small pid name
 
-    "$SEALBUFD" --socket "$small" --limit bytes=1M --limit uid-bytes=64K --limit uid-watches=0 2>>"$work/log" &
+    "$SEALBUFD" --socket "$small" --limit bytes=1M --limit uid-bytes=64K --limit uid-watches=1 2>>"$work/log" &
     pid=$!
     others+=("$pid")
     await 10 "$ctl" -s "$small" ping >/dev/null
@@ -350,12 +350,16 @@ test_small_limits() {
     expect 1 "a stream that has none" sh -c 'cat "$2" "$2" "$2" | "$1" -s "$3" put e' - "$ctl" "$work/30000" "$small"
     says err "^sealbufctl: cannot put 'e': " "... is refused"
     expect 0 "... and the others are still there" "$ctl" -s "$small" stat d
-    expect 1 "watch, where there may be none" "$ctl" -s "$small" watch
+    "$ctl" -s "$small" watch nothing/ >"$work/lines" 2>&1 &
+    watcher=$!
+    others+=("$watcher")
+    check "one watch" await 20 has_line lines sync
+    expect 1 "one more than there may be" "$ctl" -s "$small" watch
     says err '^sealbufctl: cannot watch all names: ' "... says what it could not watch"
     expect 1 "... of a prefix" "$ctl" -s "$small" watch p/
     says err "^sealbufctl: cannot watch 'p/': " "... too"
-    kill "$pid"
-    wait "$pid" 2>/dev/null
+    kill "$watcher" "$pid"
+    wait "$watcher" "$pid" 2>/dev/null
 }
 
 test_watch_others() {
