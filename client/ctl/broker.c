@@ -3,8 +3,8 @@
 
 #include <errno.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "options.h"
@@ -104,15 +104,19 @@ int broker_get(sealbuf_client *client, const struct options *options, const char
     return r < 0 ? broker_report_get(client, options, r, name) : 0;
 }
 
+/* The broker says "record 3: ...", where 3 is the fourth. */
 size_t broker_culprit(const sealbuf_client *client, size_t count, const char **sentence)
 {
-    size_t record;
-    int length = 0;
+    static const char start[] = "record ";
 
     *sentence = sealbuf_error(client);
-    if (sscanf(*sentence, "record %zu: %n", &record, &length) != 1 || length == 0 || record >= count)
+    if (strncmp(*sentence, start, strlen(start)) != 0)
         return count;
-    *sentence += length;
+    char *end;
+    size_t record = strtoul(*sentence + strlen(start), &end, 10);
+    if (strncmp(end, ": ", 2) != 0 || record >= count)
+        return count;
+    *sentence = end + 2;
     return record;
 }
 

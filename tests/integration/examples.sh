@@ -4,6 +4,10 @@
 # The examples of docs/examples that are for reading: each is compiled by the command that its comment gives, with what
 # is installed for others and nothing else, and run against a broker. TAP on standard output. Wants in the environment
 # what tests/tap.sh does, and CC.
+#
+# What stands in single quotes here is meant for an inner shell:
+# shellcheck disable=SC2016
+
 # shellcheck source=tests/tap.sh
 . "$(dirname "$0")/../tap.sh"
 examples=$top_srcdir/docs/examples
