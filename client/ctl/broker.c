@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "options.h"
@@ -101,6 +102,32 @@ int broker_get(sealbuf_client *client, const struct options *options, const char
 
     int r = sealbuf_get(client, buffer, &get);
     return r < 0 ? broker_report_get(client, options, r, name) : 0;
+}
+
+/* The broker says "record 3: ...", where 3 is the fourth. */
+size_t broker_culprit(const sealbuf_client *client, size_t count, const char **sentence)
+{
+    static const char start[] = "record ";
+
+    *sentence = sealbuf_error(client);
+    if (strncmp(*sentence, start, strlen(start)) != 0)
+        return count;
+    char *end;
+    size_t record = strtoul(*sentence + strlen(start), &end, 10);
+    if (strncmp(end, ": ", 2) != 0 || record >= count)
+        return count;
+    *sentence = end + 2;
+    return record;
+}
+
+int broker_report_batch(const sealbuf_client *client, int error, const char *what, char *const *names, size_t count)
+{
+    const char *sentence;
+    size_t culprit = broker_culprit(client, count, &sentence);
+
+    if (culprit == count)
+        return report_told(sentence, error, "cannot %s these, and so none of them", what);
+    return report_told(sentence, error, "cannot %s '%s', and so none of them", what, names[culprit]);
 }
 
 struct sealbuf_target broker_target(const struct options *options, const char *name)

@@ -33,6 +33,14 @@ int broker_report_get(const sealbuf_client *client, const struct options *option
 /* name: what broker_name says. Waits where that is wanted. */
 int broker_get(sealbuf_client *client, const struct options *options, const char *name, sealbuf_buffer **buffer);
 
+/*
+ * Which of so many names, all to be dealt with in one step, kept the others from it: `count` where the failure just now
+ * is not of one of them. *sentence: what is said of it, without the number; lives as long as sealbuf_error's.
+ */
+size_t broker_culprit(const sealbuf_client *client, size_t count, const char **sentence);
+/* Reports it: "cannot get 'a', and so none of them: ...". The exit status that goes with the error. */
+int broker_report_batch(const sealbuf_client *client, int error, const char *what, char *const *names, size_t count);
+
 /* Which name is meant, for stat, touch and remove. */
 struct sealbuf_target broker_target(const struct options *options, const char *name);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "combination.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -17,6 +18,30 @@ size_t combination_most(const struct options *options)
     return options->command->most;
 }
 
+static bool is_standard_input(const char *file)
+{
+    return strcmp(file, "-") == 0 || strcmp(file, "/dev/stdin") == 0;
+}
+
+/* What is read to its end is at its end: a second one would get nothing, and be published as that. */
+static int check_files(const struct options *options)
+{
+    const char *reader = NULL;
+
+    for (size_t i = 0; i < options->operand_count; i++) {
+        const char *operand = options->operands[i], *equals = strchr(operand, '=');
+        if (!equals || equals == operand || equals[1] == '\0')
+            return report_usage("--atomic: '%s' is not NAME=FILE; use: sealbufctl put --atomic NAME=FILE...", operand);
+        if (!is_standard_input(equals + 1))
+            continue;
+        if (reader)
+            return report_usage("--atomic: standard input can be read only once; give '%s' or '%s' another FILE",
+                                reader, operand);
+        reader = operand;
+    }
+    return 0;
+}
+
 static int check_put(const struct options *options)
 {
     if (options->is_volatile && options->or_volatile)
@@ -25,13 +50,7 @@ static int check_put(const struct options *options)
         return report_usage("--group: mode %04o gives a group nothing; give --mode 0640, for example", options->mode);
     if (options->take && options->keep > 0)
         return report_usage("--take and --keep exclude each other: what is handed over has no former generations");
-    for (size_t i = 0; i < options->operand_count && options->atomic; i++) {
-        const char *equals = strchr(options->operands[i], '=');
-        if (!equals || equals == options->operands[i] || equals[1] == '\0')
-            return report_usage("--atomic: '%s' is not NAME=FILE; use: sealbufctl put --atomic NAME=FILE...",
-                                options->operands[i]);
-    }
-    return 0;
+    return options->atomic ? check_files(options) : 0;
 }
 
 /* One message has so many records. */
@@ -56,6 +75,9 @@ static int check_generations(const struct options *options)
 
     if (options->generation && (options->has_newer_than || options->wait))
         return report_usage("--generation is one that there is: leave out --newer-than and --wait");
+    if (options->first && (options->has_newer_than || options->generation))
+        return report_usage("--first is of a prefix, and only a name has generations: leave out --newer-than and "
+                            "--generation, or --first");
     if (options->wait && options->no_wait)
         return report_usage("--wait and --no-wait contradict each other; leave one of them out");
     if (several && (options->has_newer_than || options->generation || options->first))

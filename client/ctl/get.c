@@ -182,18 +182,23 @@ static int get_batch(const struct options *options)
     if (status)
         return status;
     int r = sealbuf_get_many(client, buffers, NULL, gets, count);
-    status = r < 0 ? report_broker(client, r, "cannot get these, and so none of them") : store_all(options, buffers);
+    status = r < 0 ? broker_report_batch(client, r, "get", options->operands, count) : store_all(options, buffers);
     for (size_t i = 0; i < count; i++)
         sealbuf_buffer_free(buffers[i]);
     return status;
 }
 
-/* Before anything is got, as with one. */
-static int check_directory(const char *path)
+/* Before anything is got, as with one. It is made where it is missing, but nothing above it: that is more likely a
+ * slip. */
+static int prepare_directory(const char *path)
 {
     struct stat st;
 
-    int r = stat(path, &st);
+    int r = mkdir(path, 0777);
+    if (r < 0 && errno != EEXIST)
+        return report_system(errno, "give --output-dir a directory that there is, or a new one in one that there is",
+                             "cannot make '%s'", path);
+    r = stat(path, &st);
     if (r == 0 && !S_ISDIR(st.st_mode)) {
         r = -1;
         errno = ENOTDIR;
@@ -208,7 +213,7 @@ static int check_directory(const char *path)
 
 static int get_many(const struct options *options)
 {
-    int r = check_directory(options->output_dir);
+    int r = prepare_directory(options->output_dir);
 
     if (r)
         return r;

@@ -32,7 +32,8 @@ static int create(sealbuf_client *client, const struct options *options, const c
 
 /*
  * A stream may have no end, and a buffer that can grow has nobody in its way but the memory of this machine: so it may
- * become as big as the broker would let it be at once.
+ * become as big as the broker would ever let it be. What is left of that just now says too little: names that may be
+ * evicted make room, and that is for the broker to find out when it publishes.
  */
 static int room_for_stream(sealbuf_client *client, const char *name, uint64_t *room)
 {
@@ -41,18 +42,16 @@ static int room_for_stream(sealbuf_client *client, const char *name, uint64_t *r
     int r = sealbuf_stats(client, &stats);
     if (r < 0)
         return report_broker(client, r, "cannot put '%s'", name);
-    uint64_t left = stats.uid_bytes < stats.uid_bytes_limit ? stats.uid_bytes_limit - stats.uid_bytes : 0;
-    *room = left < stats.buffer_size_limit ? left : stats.buffer_size_limit;
+    *room = stats.uid_bytes_limit < stats.buffer_size_limit ? stats.uid_bytes_limit : stats.buffer_size_limit;
     return 0;
 }
 
 static int report_fill(const struct transfer *transfer, int r, const struct source *source, const char *name)
 {
     if (r == -EFBIG && !transfer->failed_writing && transfer->done > transfer->most)
-        return report_failure(
-            "cannot put '%s': '%s' has more than the %llu bytes that the broker's limits leave; remove "
-            "what is not needed, or have buffer-size or uid-bytes raised",
-            name, source->name, (unsigned long long)transfer->most);
+        return report_failure("cannot put '%s': '%s' has more than the %llu bytes that the broker's limits allow; put "
+                              "less, or have buffer-size or uid-bytes raised",
+                              name, source->name, (unsigned long long)transfer->most);
     if (transfer->failed_writing)
         return report_system(-r, "free memory, or raise the limits of this process (ulimit -a)",
                              "cannot fill the buffer for '%s'", name);

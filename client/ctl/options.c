@@ -67,18 +67,37 @@ static int refuse_option(int result, const char *argument)
                         argument);
 }
 
+/*
+ * What may be left out must follow a '=': a NAME behind it may be meant as the argument. Where it looks like one, we do
+ * not guess; in front of the option, or behind `--`, it is a NAME without doubt.
+ */
+static int check_operand(const char *operand, size_t previous)
+{
+    const struct option_row *row = option_row_at(previous);
+
+    if (!row || !row->argument || *row->argument != '[' || !value_is_duration(operand))
+        return 0;
+    return report_usage("--%s: '%s' behind it is a NAME, not its argument; write --%s=%s, or the NAME before --%s",
+                        row->name, operand, row->name, operand, row->name);
+}
+
 /* Fills operands, the command's name first; the bits of `given` say which rows were there. */
 static int scan(struct options *options, int argc, char **argv, uint64_t *given)
 {
     struct option long_options[OPTION_ROWS + 1];
     char letters[2 * OPTION_ROWS + 3];
+    size_t bare = OPTION_ROWS; /* the option just before, where it came without its argument */
     int result;
 
     make_tables(long_options, letters);
     opterr = 0;
     while ((result = getopt_long(argc, argv, letters, long_options, NULL)) != -1) {
         if (result == 1) {
+            int r = check_operand(optarg, bare);
+            if (r)
+                return r;
             options->operands[options->operand_count++] = optarg;
+            bare = OPTION_ROWS;
             continue;
         }
         size_t row = row_of(result);
@@ -88,6 +107,7 @@ static int scan(struct options *options, int argc, char **argv, uint64_t *given)
         if (r)
             return r;
         *given |= UINT64_C(1) << row;
+        bare = optarg ? OPTION_ROWS : row;
         if (options->each_event)
             break;
     }

@@ -229,7 +229,7 @@ static int put_batch(const struct options *options)
         return r;
     r = sealbuf_publish_many(client, batch.buffers, NULL, batch.publish, batch.count);
     if (r < 0)
-        return report_broker(client, r, "cannot put these, and so none of them");
+        return broker_report_batch(client, r, "put", batch.names, batch.count);
     return options->json ? describe_batch(client, &batch) : 0;
 }
 

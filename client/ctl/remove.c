@@ -19,9 +19,9 @@ static struct sealbuf_target target_of(const struct options *options, const char
     return target;
 }
 
-static json_t *describe(const char *name)
+static json_t *describe(const char *name, bool removed)
 {
-    return json_pack("{s:o, s:b}", "name", output_text(name), "removed", true);
+    return json_pack("{s:o, s:b}", "name", output_text(name), "removed", removed);
 }
 
 static int remove_name(sealbuf_client *client, const struct options *options, const char *name, json_t **object)
@@ -30,27 +30,40 @@ static int remove_name(sealbuf_client *client, const struct options *options, co
     int r = sealbuf_remove(client, &target);
 
     if (r == 0)
-        *object = describe(name);
+        *object = describe(name, true);
     return r;
+}
+
+/* Who is to blame has an error; where nobody knows who it is, all have it. */
+static json_t *describe_all(const sealbuf_client *client, const struct options *options, int error)
+{
+    const size_t count = options->operand_count;
+    const char *sentence;
+    size_t culprit = broker_culprit(client, count, &sentence);
+    json_t *array = json_array();
+
+    for (size_t i = 0; i < count; i++) {
+        const char *name = options->operands[i];
+        bool blamed = error < 0 && (culprit == i || culprit == count);
+        json_array_append_new(array, blamed ? output_error(name, error) : describe(name, error == 0));
+    }
+    return array;
 }
 
 static int remove_all(sealbuf_client *client, const struct options *options)
 {
+    const size_t count = options->operand_count;
     CLEANUP(cleanup_free)
-    struct sealbuf_target *targets = calloc(options->operand_count, sizeof(*targets));
-    CLEANUP(json_decrefp)
-    json_t *array = json_array();
+    struct sealbuf_target *targets = calloc(count, sizeof(*targets));
 
     if (!targets)
         report_out_of_memory();
-    for (size_t i = 0; i < options->operand_count; i++) {
+    for (size_t i = 0; i < count; i++)
         targets[i] = target_of(options, options->operands[i]);
-        json_array_append_new(array, describe(options->operands[i]));
-    }
-    int r = sealbuf_remove_many(client, NULL, targets, options->operand_count);
-    if (r < 0)
-        return report_broker(client, r, "cannot remove these, and so none of them");
-    return options->json ? output_json(stdout, json_incref(array)) : 0;
+    int r = sealbuf_remove_many(client, NULL, targets, count);
+    int status = r < 0 ? broker_report_batch(client, r, "remove", options->operands, count) : 0;
+    int printed = options->json ? output_json(stdout, describe_all(client, options, r < 0 ? r : 0)) : 0;
+    return status ? status : printed;
 }
 
 int command_remove(const struct options *options)

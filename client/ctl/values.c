@@ -91,7 +91,8 @@ int value_metadata(const char *option, const char *text)
     return 0;
 }
 
-int value_duration(const char *option, const char *text, uint64_t *milliseconds)
+/* 0 where it is none. */
+static uint64_t duration(const char *text)
 {
     static const struct {
         const char *name;
@@ -101,12 +102,25 @@ int value_duration(const char *option, const char *text, uint64_t *milliseconds)
 
     errno = 0;
     uint64_t value = strtoull(text, NULL, 10);
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]) && digits > 0 && value > 0 && errno == 0; i++)
-        if (strcmp(text + digits, units[i].name) == 0 && value <= INT64_MAX / units[i].factor) {
-            *milliseconds = value * units[i].factor;
-            return 0;
-        }
-    return report_usage("%s: '%s' is not a duration; give one such as 500ms, 30s, 5min, 2h or 1d", option, text);
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]) && digits > 0 && errno == 0; i++)
+        if (strcmp(text + digits, units[i].name) == 0 && value <= INT64_MAX / units[i].factor)
+            return value * units[i].factor;
+    return 0;
+}
+
+bool value_is_duration(const char *text)
+{
+    return duration(text) > 0;
+}
+
+int value_duration(const char *option, const char *text, uint64_t *milliseconds)
+{
+    uint64_t value = duration(text);
+
+    if (value == 0)
+        return report_usage("%s: '%s' is not a duration; give one such as 500ms, 30s, 5min, 2h or 1d", option, text);
+    *milliseconds = value;
+    return 0;
 }
 
 int value_generation(const char *option, const char *text, uint64_t least, uint64_t *generation)

@@ -3,6 +3,8 @@
 #ifndef CTL_VALUES_H
 #define CTL_VALUES_H
 
+#include <stdbool.h>
+
 #include <sealbuf.h>
 
 int value_owner(const char *option, const char *text, uint32_t *uid);
@@ -14,6 +16,8 @@ int value_metadata(const char *option, const char *text);
 int value_group(const char *option, const char *text, uint32_t *gid);
 /* "500ms", "30s", "5min", "2h", "1d"; a number alone is seconds. */
 int value_duration(const char *option, const char *text, uint64_t *milliseconds);
+/* Would it be one? Reports nothing. */
+bool value_is_duration(const char *text);
 /* A generation, from `least` on. */
 int value_generation(const char *option, const char *text, uint64_t least, uint64_t *generation);
 /* How many former generations there are to be. */

@@ -19,8 +19,8 @@
 
 struct watch {
     const struct options *options;
-    const char *prefix;
-    unsigned told; /* events of names */
+    const char *quote, *prefix; /* for reports: '' is no name that anybody would know */
+    unsigned told;              /* events of names */
     bool done;
     int status; /* exit status: of the first failure */
 };
@@ -67,7 +67,8 @@ static int show(const struct options *options, const char *event, const struct s
     if (!options->each_event)
         return print_line(event, info);
     if (change->kind == SEALBUF_CHANGE_OVERFLOW)
-        report_failure("more has happened than was kept while the command ran; what is there now follows");
+        report_failure("events were lost, as more has happened than the broker keeps, or as it was started again; what "
+                       "is there now follows");
     return 0;
 }
 
@@ -93,7 +94,8 @@ static void on_change(sealbuf_client *client, const struct sealbuf_change *chang
     if (watch->done)
         return;
     if (change->kind == 0) {
-        end(watch, report_told(change->sentence, change->error, "cannot watch '%s'", watch->prefix));
+        end(watch, report_told(change->sentence, change->error, "cannot watch %s%s%s", watch->quote, watch->prefix,
+                               watch->quote));
         return;
     }
     const char *event = name_of_kind(change->kind);
@@ -131,14 +133,14 @@ static int run(sealbuf_client *client, struct watch *watch)
             {.fd = STDOUT_FILENO}, /* for its POLLERR */
         };
         if (fds[0].fd < 0)
-            return report_broker(client, fds[0].fd, "cannot watch '%s'", watch->prefix);
+            return report_broker(client, fds[0].fd, "cannot watch %s%s%s", watch->quote, watch->prefix, watch->quote);
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
-            return report_system(errno, "", "cannot watch '%s'", watch->prefix);
+            return report_system(errno, "", "cannot watch %s%s%s", watch->quote, watch->prefix, watch->quote);
         int r = sealbuf_dispatch(client);
         if (watch->done)
             break;
         if (r < 0)
-            return report_broker(client, r, "cannot watch '%s' any more", watch->prefix);
+            return report_broker(client, r, "cannot watch %s%s%s any more", watch->quote, watch->prefix, watch->quote);
         r = flush();
         if (r)
             return r;
@@ -156,10 +158,15 @@ static int check_program(const struct options *options)
 
 int command_watch(const struct options *options)
 {
-    struct watch watch = {.options = options, .prefix = options->operand_count > 0 ? options->operands[0] : ""};
+    const char *prefix = options->operand_count > 0 ? options->operands[0] : "";
+    struct watch watch = {
+        .options = options,
+        .quote = *prefix ? "'" : "",
+        .prefix = *prefix ? prefix : "all names",
+    };
     struct sealbuf_watch_options wanted = {
         .struct_size = sizeof(wanted),
-        .prefix = watch.prefix,
+        .prefix = prefix,
         .owner = options->owner,
         .flags = (options->has_owner ? SEALBUF_GET_OF_OWNER : 0) | (options->exact ? SEALBUF_WATCH_EXACT : 0) |
                  (options->no_snapshot ? SEALBUF_WATCH_NO_SNAPSHOT : 0) |
@@ -174,5 +181,6 @@ int command_watch(const struct options *options)
     if (r)
         return r;
     r = sealbuf_watch(client, &wanted, on_change, &watch);
-    return r < 0 ? report_broker(client, r, "cannot watch '%s'", watch.prefix) : run(client, &watch);
+    return r < 0 ? report_broker(client, r, "cannot watch %s%s%s", watch.quote, watch.prefix, watch.quote)
+                 : run(client, &watch);
 }

@@ -5,7 +5,7 @@
  * slot whether a frame was overwritten while they read it. No frame needs a system call.
  *
  *     cc -o frame_ring frame_ring.c $(pkg-config --cflags --libs libsealbuf)
- *     ./frame_ring consume &
+ *     ./frame_ring consume &       # as many as you like; ends with the producer, be it killed
  *     ./frame_ring produce 500     # frames, one in 2 ms
  */
 #include <sealbuf.h>
@@ -15,10 +15,11 @@
 #include <string.h>
 #include <time.h>
 
-#define NAME  "frames/ring"
-#define SLOTS 8
-#define BYTES 16384
-#define SEALS (SEALBUF_SEAL_SHRINK | SEALBUF_SEAL_GROW | SEALBUF_SEAL_FUTURE_WRITE)
+#define NAME     "frames/ring"
+#define SLOTS    8
+#define BYTES    16384
+#define PATIENCE 2000 /* pauses of half a millisecond, once the producer has gone */
+#define SEALS    (SEALBUF_SEAL_SHRINK | SEALBUF_SEAL_GROW | SEALBUF_SEAL_FUTURE_WRITE)
 
 struct slot {
     _Atomic uint64_t sequence;           /* 2 * (frame + 1) when it is complete, one less while it is written */
@@ -109,20 +110,53 @@ static int is_whole(const uint64_t *copy, uint64_t frame)
     return 1;
 }
 
-static void read_all(const struct ring *ring)
+/* A producer that is killed finishes nothing. But its name goes with its connection, and a watch tells that. */
+struct producer {
+    uint64_t id;     /* of its buffer */
+    int there, gone; /* its name: in what was told so far, and when all was told */
+};
+
+static void on_change(sealbuf_client *client, const struct sealbuf_change *change, void *userdata)
+{
+    struct producer *producer = userdata;
+
+    (void)client;
+    if (change->kind == SEALBUF_CHANGE_PRESENT || change->kind == SEALBUF_CHANGE_PUBLISHED ||
+        change->kind == SEALBUF_CHANGE_REPLACED)
+        producer->there = change->info->id == producer->id;
+    else if (change->kind != SEALBUF_CHANGE_SYNC)
+        producer->there = 0;
+    if (change->kind == SEALBUF_CHANGE_OVERFLOW)
+        producer->gone = 0; /* what is there follows, and SYNC */
+    else if (change->kind != SEALBUF_CHANGE_PRESENT)
+        producer->gone = !producer->there;
+}
+
+/* 0: no frame came for so long, and none will. Without the broker, too, what is mapped stays, and frames go on. */
+static int wait_for_frame(sealbuf_client *client, const struct producer *producer, int *idle)
+{
+    int r = sealbuf_dispatch(client);
+
+    sleep_us(500);
+    return (r >= 0 && !producer->gone) || ++*idle < PATIENCE;
+}
+
+static int read_all(sealbuf_client *client, const struct ring *ring, const struct producer *producer)
 {
     static uint64_t copy[BYTES / 8];
-    uint64_t frame = 0, seen = 0, lost = 0, broken = 0;
+    uint64_t frame = 0, seen = 0, lost = 0, broken = 0, finished;
+    int idle = 0, goes_on = 1;
 
     for (;;) {
-        uint64_t finished = atomic_load(&ring->finished);
+        finished = atomic_load(&ring->finished);
         uint64_t frames = atomic_load_explicit(&ring->frames, memory_order_acquire);
-        if (frame == frames && finished)
+        if (frame == frames && (finished || !goes_on))
             break;
         if (frame == frames) {
-            sleep_us(500);
+            goes_on = wait_for_frame(client, producer, &idle);
             continue;
         }
+        idle = 0;
         if (!read_frame(ring, frame, copy))
             lost++;
         else if (is_whole(copy, frame))
@@ -133,6 +167,9 @@ static void read_all(const struct ring *ring)
     }
     printf("of %llu frames: %llu seen, %llu lost, %llu broken\n", (unsigned long long)frame, (unsigned long long)seen,
            (unsigned long long)lost, (unsigned long long)broken);
+    if (!finished)
+        fprintf(stderr, "frame_ring: the producer has gone, and has not finished\n");
+    return !finished;
 }
 
 static int consume(sealbuf_client *client)
@@ -143,18 +180,25 @@ static int consume(sealbuf_client *client)
                                       .flags = SEALBUF_GET_WAIT,
                                       .wait_ms = 30000};
     sealbuf_buffer *buffer = NULL;
+    struct sealbuf_watch_options watch = {.struct_size = sizeof(watch), .prefix = NAME, .flags = SEALBUF_WATCH_EXACT};
+    struct producer producer = {0};
     void *mapping = NULL;
     size_t size = 0;
+    int status = 1;
 
     int r = sealbuf_get(client, &buffer, &get);
     if (r == 0)
         r = sealbuf_buffer_map(buffer, 0, &mapping, &size);
-    if (r == 0 && size >= sizeof(struct ring))
-        read_all(mapping);
-    else if (r == 0)
+    if (r == 0) {
+        producer.id = sealbuf_buffer_id(buffer);
+        r = sealbuf_watch(client, &watch, on_change, &producer);
+    }
+    if (r > 0 && size >= sizeof(struct ring))
+        status = read_all(client, mapping, &producer);
+    else if (r > 0)
         fprintf(stderr, "frame_ring: '%s' is no ring of frames\n", NAME);
     sealbuf_buffer_free(buffer);
-    return r < 0 ? fail(client, r) : 0;
+    return r < 0 ? fail(client, r) : status;
 }
 
 int main(int argc, char **argv)

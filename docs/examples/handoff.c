@@ -2,7 +2,9 @@
 /*
  * Gets a buffer and maps it, then has the same bytes copied through a Unix socket by a child, and tells both times.
  *
- *     handoff NAME OWNER-UID
+ *     cc -o handoff handoff.c $(pkg-config --cflags --libs libsealbuf)
+ *     sealbufctl put frames/left left.raw
+ *     ./handoff frames/left $(id -u)     # NAME OWNER-UID
  */
 #include <sealbuf.h>
 #include <stdio.h>

@@ -16,6 +16,7 @@
 struct watch {
     unsigned long left; /* changes of names, until it ends */
     int error;
+    char sentence[SEALBUF_MAX_TEXT + 1]; /* that explains it */
 };
 
 static const char *name_of(uint32_t kind)
@@ -32,8 +33,10 @@ static void on_change(sealbuf_client *client, const struct sealbuf_change *chang
     const char *kind = name_of(change->kind);
 
     (void)client;
-    if (change->kind == 0)
+    if (change->kind == 0) {
         watch->error = change->error;
+        snprintf(watch->sentence, sizeof(watch->sentence), "%s", change->sentence);
+    }
     if (!kind || watch->left == 0)
         return;
     printf("%s %s\n", kind, change->kind == SEALBUF_CHANGE_SYNC ? "" : change->info->name);
@@ -107,9 +110,10 @@ int main(int argc, char **argv)
         r = sealbuf_watch(client, &options, on_change, &watch);
     if (r > 0)
         r = run(client, &watch);
+    /* Of a watch that ended, only the change tells why. */
+    const char *sentence = watch.error ? watch.sentence : client ? sealbuf_error(client) : "";
     if (r < 0)
-        fprintf(stderr, "loop_libevent: %s\n",
-                client && *sealbuf_error(client) ? sealbuf_error(client) : sealbuf_strerror(r));
+        fprintf(stderr, "loop_libevent: %s\n", *sentence ? sentence : sealbuf_strerror(r));
     sealbuf_disconnect(client);
     return r < 0;
 }

@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Tries everything that could change an immutable buffer, and shows what the kernel says. Takes the path of an
- * inherited descriptor, as `sealbufctl exec NAME -- tamper {}` puts it there. Exit status: 0 if nothing succeeded.
+ * inherited descriptor, as `sealbufctl exec` puts it there. Exit status: 0 if nothing succeeded.
+ *
+ *     cc -o tamper -D_GNU_SOURCE tamper.c
+ *     sealbufctl put frames/left left.raw
+ *     sealbufctl exec frames/left -- ./tamper {}
  */
 #include <errno.h>
 #include <fcntl.h>

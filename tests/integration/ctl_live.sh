@@ -67,6 +67,22 @@ test_usage() {
     expect 2 "watch --keep-going without --exec" "$ctl" watch x --keep-going
     expect 2 "watch --exact without a name" "$ctl" watch --exact
     expect 127 "watch --exec of what is not there" "$ctl" watch --exec no-such-command {}
+    expect 2 "put --atomic of standard input, twice" "$ctl" put --atomic x=- y=- </dev/null
+    says err "standard input can be read only once; give 'x=-' or 'y=-' another FILE" "... says which"
+    for value in 200ms 30; do
+        expect 2 "--wait $value is refused" timeout 20 "$ctl" get --output-dir "$work" --wait "$value" x
+        says err "^sealbufctl: --wait: '$value' behind it is a NAME, .* --wait=$value" "... with what to write"
+    done
+    for value in "--newer-than 1" "--generation 1"; do
+        # shellcheck disable=SC2086 # several words
+        expect 2 "--first and $value" "$ctl" get --first x $value
+        says err '^sealbufctl: --first is of a prefix, ' "... in words"
+    done
+    for value in get exec; do
+        awk -v command="$value" '$1 == ".Nm" { inside = 0 } $1 == ".Cm" && $2 == command { inside = 1 } inside
+            /^\.Sh DESCRIPTION/ { exit }' "$top_srcdir/docs/sealbufctl.1" >"$work/synopsis"
+        check "the synopsis of $value says so" grep -q 'Fl -newer-than .* | Fl -generation Ar N | Fl -first$' "$work/synopsis"
+    done
     # shellcheck disable=SC2046 # words are wanted
     expect 2 "put --atomic of 254" "$ctl" put --atomic $(printf 'n%d=/dev/null ' {1..254})
     says err '253 is the most' "... says how many there may be"
@@ -286,7 +302,7 @@ test_overflow() {
     silent err "... while 200 names are replaced 40 times"
     : >"$work/gate"
     check "... it is told of all that there is now" await 60 are_present 201
-    check "... having been told that something was lost" grep -q '^sealbufctl: more has happened than was kept' "$work/ran.err"
+    check "... having been told that something was lost" grep -q '^sealbufctl: events were lost, as more has happened ' "$work/ran.err"
     check "... and so of less than has happened" test "$(wc -l <"$work/ran")" -lt 8000
     kill "$watcher"
     wait "$watcher" 2>/dev/null
@@ -297,6 +313,53 @@ are_present() { # NUMBER
 }
 watches() {
     "$ctl" stats --json | "$PYTHON" -c 'import json, sys; sys.exit(json.load(sys.stdin)["user"]["watches"]["used"] != int(sys.argv[1]))' "$1"
+}
+
+# The tool cannot know which of both reasons it was: here, that more has happened would be untrue.
+test_watch_over_restart() {
+    watch ran restarted/ --no-snapshot --exec echo '{}'
+    check "a watch" await 20 watches 1
+    check "something comes" put restarted/one one --volatile
+    check "... and is told" await 20 has_line ran restarted/one
+    check "the broker ends" stop_broker
+    check "... and is started again" start_broker "${as_broker[@]}"
+    check "something comes again" put restarted/two two --volatile
+    check "... and is told" await 60 has_line ran restarted/two
+    check "... after what is true of the time between" grep -Eqx \
+        'sealbufctl: events were lost, as more .*, or as it was started again; what is there now follows' "$work/ran.err"
+    kill "$watcher"
+    wait "$watcher" 2>/dev/null
+}
+
+# A second broker, with small limits, for these alone.
+test_small_limits() {
+    local small=$work/small pid name
+
+    "$SEALBUFD" --socket "$small" --limit bytes=1M --limit uid-bytes=64K --limit uid-watches=1 2>>"$work/log" &
+    pid=$!
+    others+=("$pid")
+    await 10 "$ctl" -s "$small" ping >/dev/null
+    head -c 20000 /dev/zero >"$work/20000"
+    head -c 30000 /dev/zero >"$work/30000"
+    for name in a b c; do
+        check "evictable: $name" "$ctl" -s "$small" put "$name" "$work/20000" --evictable
+    done
+    expect 0 "a stream that has room if one of them goes" sh -c 'cat "$2" | "$1" -s "$3" put d' - "$ctl" "$work/30000" "$small"
+    check "... is published, all of it" is_field d "j['size']" 30000 -s "$small"
+    expect 3 "... and the least recently used one is gone" "$ctl" -s "$small" stat a
+    expect 1 "a stream that has none" sh -c 'cat "$2" "$2" "$2" | "$1" -s "$3" put e' - "$ctl" "$work/30000" "$small"
+    says err "^sealbufctl: cannot put 'e': " "... is refused"
+    expect 0 "... and the others are still there" "$ctl" -s "$small" stat d
+    "$ctl" -s "$small" watch nothing/ >"$work/lines" 2>&1 &
+    watcher=$!
+    others+=("$watcher")
+    check "one watch" await 20 has_line lines sync
+    expect 1 "one more than there may be" "$ctl" -s "$small" watch
+    says err '^sealbufctl: cannot watch all names: ' "... says what it could not watch"
+    expect 1 "... of a prefix" "$ctl" -s "$small" watch p/
+    says err "^sealbufctl: cannot watch 'p/': " "... too"
+    kill "$watcher" "$pid"
+    wait "$watcher" "$pid" 2>/dev/null
 }
 
 test_watch_others() {
@@ -364,8 +427,20 @@ test_batches() {
     silent out "... gets none"
     expect 3 "get of several, one of which is missing" "$ctl" get table/c table/b --output-dir "$work/into" --json
     json "$work/out" "j[0]['error'] == 'NOT_FOUND' and j[1]['name'] == 'table/b'" "... gets the others"
-    expect 1 "get --output-dir where there is none" "$ctl" get table/a --output-dir "$work/missing"
-    expect 3 "remove --atomic where one is missing" "$ctl" remove --atomic table/a table/c
+    says err "^sealbufctl: cannot get 'table/c': " "... and says which it is not"
+    expect 1 "get --output-dir below what is not there" "$ctl" get table/a --output-dir "$work/missing/too"
+    says err "^sealbufctl: cannot make '.*/missing/too': .*; give --output-dir " "... in words"
+    expect 0 "get --output-dir where there is none" "$ctl" get --atomic table/a --output-dir "$work/missing"
+    check "... makes it" test -s "$work/missing/table/a"
+    expect 3 "get --atomic where one is missing, again" "$ctl" get --atomic table/a table/c --output-dir "$work/into"
+    says err "^sealbufctl: cannot get 'table/c', and so none of them: uid " "... says which it is"
+    expect 2 "put --atomic of what cannot be a name" "$ctl" put --atomic table/d="$work/1" table//e="$work/2"
+    expect 1 "put --atomic of a name twice" "$ctl" put --atomic table/d="$work/1" table/e="$work/1" table/e="$work/2"
+    says err "^sealbufctl: cannot put 'table/e', and so none of them: 'table/e' is the name of two records " "... says which"
+    expect 3 "remove --atomic where one is missing" "$ctl" remove --atomic table/a table/c --json
+    says err "^sealbufctl: cannot remove 'table/c', and so none of them: uid " "... says which it is"
+    json "$work/out" "j[0] == {'name': 'table/a', 'removed': False} and j[1]['name'] == 'table/c' and
+        j[1]['error'] == 'NOT_FOUND' and 'removed' not in j[1]" "... in JSON, too"
     check "... removes none" is_field table/a "j['generation']" 2
     expect 0 "remove --atomic" "$ctl" remove --atomic table/a table/b --json
     json "$work/out" "[b['removed'] for b in j] == [True, True]" "... removes them"
@@ -391,6 +466,8 @@ test_first
 test_watch
 test_watch_exec
 test_overflow
+test_watch_over_restart
+test_small_limits
 test_watch_others
 test_leases
 test_batches

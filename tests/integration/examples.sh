@@ -4,6 +4,10 @@
 # The examples of docs/examples that are for reading: each is compiled by the command that its comment gives, with what
 # is installed for others and nothing else, and run against a broker. TAP on standard output. Wants in the environment
 # what tests/tap.sh does, and CC.
+#
+# What stands in single quotes here is meant for an inner shell:
+# shellcheck disable=SC2016
+
 # shellcheck source=tests/tap.sh
 . "$(dirname "$0")/../tap.sh"
 examples=$top_srcdir/docs/examples
@@ -101,6 +105,62 @@ test_frame_ring() {
     expect 3 "... and the name went with the producer" "$SEALBUFCTL" stat frames/ring
 }
 
+# What a producer that is killed has not finished, and what was never a ring.
+test_frame_ring_ends() {
+    local consumer producer
+    "$work/frame_ring" produce 1000000 >"$work/produce" 2>&1 &
+    producer=$!
+    others+=("$producer")
+    "$work/frame_ring" consume >"$work/consume" 2>"$work/consume.err" &
+    consumer=$!
+    others+=("$consumer")
+    check "frame_ring: a producer without an end" await 20 "$SEALBUFCTL" stat frames/ring
+    check "... and a consumer" await 20 is_watched
+    kill -KILL "$producer"
+    wait "$producer" 2>/dev/null
+    check "... which ends, too, when that is killed" await 60 has_line "$work/consume.err" \
+        'frame_ring: the producer has gone, and has not finished'
+    wait "$consumer"
+    check "... with status 1" test $? -eq 1
+    check "... and has seen all that there was" has_line "$work/consume" \
+        'of [1-9][0-9]* frames: [1-9][0-9]* seen, [0-9]+ lost, 0 broken'
+    check "frame_ring: something else of that name" sh -c 'echo no | "$0" put frames/ring --seals shrink,grow,future_write' \
+        "$SEALBUFCTL"
+    expect 1 "... is status 1" timeout 60 "$work/frame_ring" consume
+    says err "'frames/ring' is no ring of frames$" "... in words"
+    check "... and goes" "$SEALBUFCTL" remove frames/ring
+}
+is_watched() {
+    "$SEALBUFCTL" stats --json | "$PYTHON" -c 'import json, sys; sys.exit(json.load(sys.stdin)["user"]["watches"]["used"] != 1)'
+}
+
+test_tamper() {
+    check "tamper: a buffer" sh -c 'echo content | "$0" put tampered' "$SEALBUFCTL"
+    "$SEALBUFCTL" exec tampered -- "$work/tamper" '{}' >"$work/tampered" 2>&1
+    check "tamper: nothing succeeds" test $? -eq 0
+    check "... of several attempts" has_line "$work/tampered" ' +write\(2\) +Operation not permitted'
+}
+
+test_handoff() {
+    check "handoff: a buffer" sh -c 'echo content | "$0" put handed' "$SEALBUFCTL"
+    expect 0 "handoff: both ways" "$work/handoff" handed "$(id -u)"
+    says out '^  handing over 8 bytes, verified and mapped +[0-9.]+ us$' "... with a time each"
+}
+
+# A second broker, which allows one watch. It is taken.
+test_loop_refused() { # NAME
+    expect 1 "$1: a watch too many ends it" env SEALBUF_SOCKET="$work/small" timeout 60 "$work/$1" x/ 1
+    says err "^$1: .*watches.*; " "... with the broker's sentence"
+}
+start_small() {
+    "$SEALBUFD" --socket "$work/small" --limit uid-watches=1 2>>"$work/log" &
+    others+=("$!")
+    await 20 "$SEALBUFCTL" -s "$work/small" ping >/dev/null || return
+    "$SEALBUFCTL" -s "$work/small" watch >"$work/small-lines" 2>&1 &
+    others+=("$!")
+    await 20 has_line "$work/small-lines" sync
+}
+
 test_worker_pool() {
     local worker workers=()
     for worker in 1 2 3; do
@@ -134,10 +194,12 @@ test_loop() { # NAME
 stage
 check "the examples include public headers only" only_public_headers
 check "a private broker starts" start_broker "$SEALBUFD"
-for example in config frame_ring worker_pool; do
+for example in config frame_ring worker_pool tamper handoff; do
     check "$example.c compiles as it says, without a warning" compile "$example"
     "test_$example"
 done
+test_frame_ring_ends
+check "a broker that allows one watch, which is taken" start_small
 for example in loop_epoll loop_libevent loop_sdevent; do
     if [ "$example" = loop_sdevent ] && ! pkg-config --exists libsystemd; then
         skip "$example" "there is no libsystemd"
@@ -145,6 +207,7 @@ for example in loop_epoll loop_libevent loop_sdevent; do
     fi
     check "$example.c compiles as it says, without a warning" compile "$example"
     test_loop "$example"
+    test_loop_refused "$example"
 done
 check "the broker ends, and every account is at zero" stop_broker
 done_testing
