@@ -110,6 +110,18 @@ START_TEST(comparison)
         -SEALBUF_ERR_GENERATION);
     ck_assert_uint_eq(generation, 2);
     ck_assert_ptr_nonnull(strstr(sealbuf_error(client), "2"));
+    generation = 99;
+    ck_assert_int_eq(
+        sealbuf_put(client, PUT(.name = "a", .flags = SEALBUF_PUBLISH_COMPARE | SEALBUF_PUBLISH_ATOMIC, .expected = 1),
+                    "3", 1, &generation),
+        -SEALBUF_ERR_GENERATION);
+    ck_assert_uint_eq(generation, 2);
+    ck_assert_int_eq(
+        sealbuf_put(client,
+                    PUT(.name = "none", .flags = SEALBUF_PUBLISH_COMPARE | SEALBUF_PUBLISH_ATOMIC, .expected = 1), "3",
+                    1, &generation),
+        -SEALBUF_ERR_GENERATION);
+    ck_assert_uint_eq(generation, 0);
     ck_assert_int_eq(get(GET(.name = "a"), 2), 0);
     ck_assert_int_eq(sealbuf_remove(client, TARGET(.name = "a", .generation = 1)), -SEALBUF_ERR_GENERATION);
     ck_assert_int_eq(sealbuf_remove(client, TARGET(.name = "a", .generation = 2)), 0);
@@ -193,6 +205,10 @@ START_TEST(leases)
     ck_assert_int_eq(sealbuf_touch(client, TARGET(.name = "a"), 1000), -SEALBUF_ERR_NOT_FOUND);
     ck_assert_int_eq(sealbuf_touch(client, TARGET(.id = 1), 1000), -SEALBUF_ERR_TARGET);
     ck_assert_int_eq(sealbuf_touch(client, TARGET(.name = "a", .generation = 1), 1000), -SEALBUF_ERR_FLAGS);
+    ck_assert_msg(strstr(sealbuf_error(client), "leave the generation 0") != NULL, "%s", sealbuf_error(client));
+    ck_assert_int_eq(sealbuf_touch(client, TARGET(.name = "a", .flags = SEALBUF_REMOVE_ATOMIC), 1000),
+                     -SEALBUF_ERR_FLAGS);
+    ck_assert_msg(strstr(sealbuf_error(client), "generation") == NULL, "%s", sealbuf_error(client));
 }
 END_TEST
 
@@ -333,7 +349,13 @@ START_TEST(waits_so_long)
                      -SEALBUF_ERR_TIMED_OUT);
     ck_assert_double_ge(seconds_now() - began, 0.19);
     ck_assert_double_le(seconds_now() - began, 9);
-    ck_assert_str_ne(sealbuf_error(other), "");
+    ck_assert_msg(strstr(sealbuf_error(other), "'a' within") != NULL, "%s", sealbuf_error(other));
+    put("a", 0, 1);
+    ck_assert_int_eq(
+        sealbuf_get(other, &buffer, GET(.name = "a", .flags = SEALBUF_GET_WAIT, .newer_than = 1, .wait_ms = 20)),
+        -SEALBUF_ERR_TIMED_OUT);
+    ck_assert_msg(strstr(sealbuf_error(other), "at generation 1") != NULL, "%s", sealbuf_error(other));
+    ck_assert_int_eq(sealbuf_get(other, &buffer, GET(.name = "a", .wait_ms = 20)), -SEALBUF_ERR_FLAGS);
 }
 END_TEST
 
@@ -367,6 +389,7 @@ START_TEST(only_one_may_wait_at_once)
     struct sealbuf_get_options options[] = {*GET(.name = "a", .flags = SEALBUF_GET_WAIT), *GET(.name = "b")};
 
     ck_assert_int_eq(sealbuf_get_many(client, buffers, NULL, options, 2), -SEALBUF_ERR_FLAGS);
+    ck_assert_msg(strstr(sealbuf_error(client), "only record") != NULL, "%s", sealbuf_error(client));
     ck_assert_ptr_null(buffers[0]);
 }
 END_TEST
