@@ -318,9 +318,10 @@ struct bindings {
     unsigned let_go;           /* generations that names lose by it */
     struct mention mentions[SEALBUF_MAX_RECORDS];
     struct mention sorted[SEALBUF_MAX_RECORDS];
-    uint64_t ids[SEALBUF_MAX_RECORDS]; /* of the buffers */
-    struct binding bindings[SEALBUF_MAX_RECORDS];
-    bool adds[SEALBUF_MAX_RECORDS]; /* the buffer has one name more then */
+    uint64_t ids[SEALBUF_MAX_RECORDS];            /* of the buffers */
+    uid_t owners[SEALBUF_MAX_RECORDS];            /* of these */
+    struct binding bindings[SEALBUF_MAX_RECORDS]; /* without the buffer until it is prepared: see judge_publish */
+    bool adds[SEALBUF_MAX_RECORDS];               /* the buffer has one name more then */
     uint32_t seals[SEALBUF_MAX_RECORDS];
     struct prepared_binding plans[SEALBUF_MAX_RECORDS];
 };
@@ -366,6 +367,8 @@ static int judge_publish(struct request *request, const struct publish_request *
     all->mentions[i] = (struct mention){
         .owner = all->bindings[i].owner, .index = i, .text = in->name, .generation = name ? name->generation : 0};
     all->ids[i] = binding->buffer->id;
+    all->owners[i] = binding->buffer->owner;
+    all->bindings[i].buffer = NULL; /* when others are judged, leases and claims may end, and it may go */
     all->seals[i] = out.seals;
     all->judged++;
     return 0;
@@ -380,10 +383,18 @@ static int judge_all(struct request *request, struct bindings *all)
     for (rewind_records(request); request->index < request->header.count; request->index++) {
         r = judge_publish(request, &next_record(request, &room)->publish, all);
         if (r)
-            return r == REQUEST_AGAIN ? r : refuse_record(request, request->index, r);
+            return refuse_record(request, request->index, r);
     }
     memcpy(all->sorted, all->mentions, all->judged * sizeof(all->sorted[0]));
     return refuse_twice(request, all->sorted);
+}
+
+/* It may have grown since it was charged. */
+static int measure(struct broker *broker, struct buffer *buffer, struct limit_met *met)
+{
+    uint64_t size, allocated;
+
+    return buffer->is_final ? 0 : buffer_measure(&broker->buffers, buffer, &size, &allocated, met);
 }
 
 static int prepare_one(struct request *request, struct bindings *all, uint64_t batch, struct limit_met *met)
@@ -400,7 +411,9 @@ static int prepare_one(struct request *request, struct bindings *all, uint64_t b
         return refuse(request, SEALBUF_ERR_NOT_FOUND, "there is no buffer with id %llu any more",
                       (unsigned long long)all->ids[all->prepared]);
     binding->batch = batch;
-    r = registry_prepare(&broker->registry, binding, &all->plans[all->prepared], met);
+    r = measure(broker, binding->buffer, met);
+    if (r == 0)
+        r = registry_prepare(&broker->registry, binding, &all->plans[all->prepared], met);
     if (r)
         return refuse_limit(request, r, met);
     all->prepared++;
@@ -460,24 +473,54 @@ static int reply_to_all(struct request *request, const struct bindings *all)
     return r;
 }
 
-/* What all of them need together. Whether that was of use, the next try will tell. */
-static int make_room(struct request *request, const struct bindings *all)
+static bool is_first_of_id(const struct bindings *all, unsigned index)
 {
-    struct need needs[] = {{RESOURCE_NAMES, 0}, {RESOURCE_METADATA, 0}};
-    struct registry *registry = &request->broker->registry;
-    uid_t uid = request->peer->who.uid;
+    for (unsigned i = 0; i < index; i++)
+        if (all->ids[i] == all->ids[index])
+            return false;
+    return true;
+}
+
+static bool is_first_of_owner(const struct bindings *all, unsigned index)
+{
+    for (unsigned i = 0; i < index; i++)
+        if (all->owners[i] == all->owners[index])
+            return false;
+    return true;
+}
+
+/* What all of them need together of what is that uid's. */
+static int make_room_of(struct request *request, const struct bindings *all, uid_t uid)
+{
+    struct need needs[] = {{RESOURCE_NAMES, 0}, {RESOURCE_METADATA, 0}, {RESOURCE_BYTES, 0}};
+    struct broker *broker = request->broker;
 
     for (unsigned i = 0; i < all->judged; i++) {
         const struct binding *binding = &all->bindings[i];
-        const struct name *name = registry_find(registry, uid, binding->name);
-        if (binding->buffer->owner == uid)
+        const struct buffer *buffer = all->owners[i] == uid ? buffer_find(&broker->buffers, all->ids[i]) : NULL;
+        if (buffer)
             needs[1].amount += binding->metadata.length;
-        if (name && name->past_count >= binding->keep)
+        if (buffer && is_first_of_id(all, i))
+            needs[2].amount += buffer_growth(buffer);
+        const struct name *name = registry_find(&broker->registry, binding->owner, binding->name);
+        if (binding->owner != uid || (name && name->past_count >= binding->keep))
             continue;
         needs[0].amount++;
         needs[1].amount += binding->name.length;
     }
-    return evict_for_publish(request, all->bindings, all->judged, uid, needs, sizeof(needs) / sizeof(needs[0]));
+    return evict_for_publish(request, NULL, uid, needs, sizeof(needs) / sizeof(needs[0]));
+}
+
+/* Root publishes buffers of others, too. Whether it was of use, the next try will tell. */
+static int make_room(struct request *request, const struct bindings *all)
+{
+    const uid_t uid = request->peer->who.uid;
+    int r = make_room_of(request, all, uid);
+
+    for (unsigned i = 0; i < all->judged && r == 0; i++)
+        if (all->owners[i] != uid && is_first_of_owner(all, i))
+            r = make_room_of(request, all, all->owners[i]);
+    return r;
 }
 
 static int try_to_publish(struct request *request, struct bindings *all, struct limit_met *met)

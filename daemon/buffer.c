@@ -235,6 +235,15 @@ int buffer_measure(struct buffers *buffers, struct buffer *buffer, uint64_t *siz
     return r;
 }
 
+uint64_t buffer_growth(const struct buffer *buffer)
+{
+    struct stat st;
+
+    if (buffer->is_final || fstat(buffer->fd, &st) < 0 || (uint64_t)st.st_size < buffer->charged)
+        return 0;
+    return (uint64_t)st.st_size - buffer->charged;
+}
+
 int buffer_to_ledger(const struct buffer *buffer, struct ledger_buffer *record)
 {
     struct stat st;

@@ -133,6 +133,8 @@ int buffer_seals(struct buffer *buffer, uint32_t of_interest, uint32_t *seals);
  */
 int buffer_measure(struct buffers *buffers, struct buffer *buffer, uint64_t *size, uint64_t *allocated,
                    struct limit_met *met);
+/* How many bytes more it has now than it was charged for. */
+uint64_t buffer_growth(const struct buffer *buffer);
 
 /* The record that tells of it; its strings are the buffer's. 0, or a negative errno of fstat(2). */
 int buffer_to_ledger(const struct buffer *buffer, struct ledger_buffer *record);

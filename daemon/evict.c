@@ -63,42 +63,60 @@ int evict_for(struct request *request, uid_t uid, const struct need *needs, unsi
 }
 
 /* What is about to be bound, and what it is about to be bound to, is not there to go. */
-static void set_aside(struct request *request, const struct binding *bindings, unsigned count)
+static void set_aside(struct request *request, const struct publish_request *in)
 {
     struct broker *broker = request->broker;
+    struct name *name = registry_find(&broker->registry, request->peer->who.uid, in->name);
+    struct buffer *buffer = buffer_find(&broker->buffers, in->id);
 
-    for (unsigned i = 0; i < count; i++) {
-        struct name *name = registry_find(&broker->registry, bindings[i].owner, bindings[i].name);
-        buffer_hold(&broker->buffers, bindings[i].buffer, &request->peer->held);
-        if (name)
-            evictable_leave(&broker->quota, name);
-    }
+    if (buffer)
+        buffer_hold(&broker->buffers, buffer, &request->peer->held);
+    if (name)
+        evictable_leave(&broker->quota, name);
 }
 
 /* A buffer that has lost its names meanwhile stays held until it is bound. */
-static void put_back(struct request *request, const struct binding *bindings, unsigned count)
+static void put_back(struct request *request, const struct publish_request *in)
 {
     struct broker *broker = request->broker;
+    struct name *name = registry_find(&broker->registry, request->peer->who.uid, in->name);
+    struct buffer *buffer = buffer_find(&broker->buffers, in->id);
 
-    for (unsigned i = 0; i < count; i++) {
-        struct name *name = registry_find(&broker->registry, bindings[i].owner, bindings[i].name);
-        if (name)
-            evictable_enter(&broker->quota, name);
-        if (!LIST_EMPTY(&bindings[i].buffer->names))
-            buffer_unhold(&broker->buffers, bindings[i].buffer);
+    if (name)
+        evictable_enter(&broker->quota, name);
+    if (buffer && !LIST_EMPTY(&buffer->names))
+        buffer_unhold(&broker->buffers, buffer);
+}
+
+/* The record, or, where they are served as a whole, each one of the request, whichever is in hand. */
+static void each_record(struct request *request, const struct publish_request *in,
+                        void (*act)(struct request *request, const struct publish_request *in))
+{
+    struct reader records = {request->message + HEADER_SIZE, request->length - HEADER_SIZE};
+    struct publish_request room;
+    const char *field;
+
+    if (!request->atomic_records) {
+        act(request, in);
+        return;
+    }
+    for (unsigned i = 0; i < request->header.count; i++) {
+        record_decode(request->operation->request, REFUSE_UNKNOWN, &records, &room, &field);
+        act(request, &room);
     }
 }
 
-int evict_for_publish(struct request *request, const struct binding *bindings, unsigned count, uid_t uid,
-                      const struct need *needs, unsigned need_count)
+int evict_for_publish(struct request *request, const struct publish_request *in, uid_t uid, const struct need *needs,
+                      unsigned count)
 {
     struct quota *quota = &request->broker->quota;
     const struct account *account = quota_find(quota, uid);
 
-    if (!account || TAILQ_EMPTY(&account->evictable) || !is_too_much(quota, account, needs, need_count))
+    if (!account || TAILQ_EMPTY(&account->evictable) || !is_too_much(quota, account, needs, count) ||
+        !can_help(quota, account, needs, count))
         return 0;
-    set_aside(request, bindings, count);
-    int r = evict_for(request, uid, needs, need_count);
-    put_back(request, bindings, count);
+    each_record(request, in, set_aside);
+    int r = evict_for(request, uid, needs, count);
+    each_record(request, in, put_back);
     return r;
 }

@@ -23,10 +23,10 @@ struct need {
 int evict_for(struct request *request, uid_t uid, const struct need *needs, unsigned count);
 
 /*
- * The same for a PUBLISH that is about to bind these (of which name, owner and buffer count): neither the names nor the
- * buffers go. What buffer has no name afterwards is held by the peer.
+ * The same for a PUBLISH that is about to carry out this record, or, where it is ATOMIC, all of its records: neither
+ * their names nor their buffers go. What buffer has no name afterwards is held by the peer.
  */
-int evict_for_publish(struct request *request, const struct binding *bindings, unsigned count, uid_t uid,
-                      const struct need *needs, unsigned need_count);
+int evict_for_publish(struct request *request, const struct publish_request *in, uid_t uid, const struct need *needs,
+                      unsigned count);
 
 #endif

@@ -43,7 +43,8 @@ bool flight_landed(struct peer *peer)
         return true;
     if (ioctl(peer->socket, SIOCOUTQ, &unread) < 0)
         return false;
-    if (unread > 0) {
+    /* While the kernel frees the last message, it tells of one byte. */
+    if (unread >= (int)MESSAGE_AT_LEAST) {
         forget_what_was_read(peer, (unsigned)unread);
         return false;
     }

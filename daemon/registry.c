@@ -343,6 +343,21 @@ static void binding_to_ledger(const struct prepared_binding *prepared, struct le
     };
 }
 
+/*
+ * Of a batch all must come back as it was before, or nothing, wherever it is cut off: also what is replaced by what is
+ * not to survive the broker.
+ */
+static int record_removal(struct registry *registry, struct prepared_binding *prepared)
+{
+    const struct binding *binding = prepared->what;
+    const struct ledger_name record = {
+        .owner = binding->owner, .text = binding->name, .batch = binding->batch, .removed = 1};
+
+    if (!binding->batch || !prepared->name->slot)
+        return 0;
+    return ledger_put(registry->buffers->ledger, LEDGER_NAME_RECORD, &record, &prepared->removal);
+}
+
 /* Into the ledger, beside the record of what the name is bound to; unless it is not to survive the broker. */
 static int record_binding(struct registry *registry, struct prepared_binding *prepared)
 {
@@ -351,7 +366,7 @@ static int record_binding(struct registry *registry, struct prepared_binding *pr
     struct ledger_name record;
 
     if (!buffer->is_stored || prepared->what->publisher)
-        return 0;
+        return record_removal(registry, prepared);
     int r = buffer_record(buffers, buffer);
     if (r)
         return r;
@@ -391,6 +406,7 @@ void registry_abandon(struct registry *registry, struct prepared_binding *prepar
     struct buffer *buffer = prepared->what->buffer;
 
     ledger_clear(buffers->ledger, &prepared->slot);
+    ledger_clear(buffers->ledger, &prepared->removal);
     if (!prepared->buffer_was_recorded)
         buffer_unrecord(buffers, buffer);
     buffer_undo_metadata(buffers, buffer, &prepared->metadata_before);
@@ -461,6 +477,7 @@ struct name *registry_commit(struct registry *registry, struct prepared_binding 
     set_lease(name, binding->deadline_ns);
     name_set_publisher(name, binding->publisher);
     replace_record(registry, name, prepared->slot);
+    ledger_clear(registry->buffers->ledger, &prepared->removal);
     buffer_forget_metadata(&prepared->metadata_before);
     changes_note(registry->changes, before ? SEALBUF_CHANGE_REPLACED : SEALBUF_CHANGE_PUBLISHED, name,
                  before ? &visibility : NULL);

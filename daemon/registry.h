@@ -108,6 +108,7 @@ struct prepared_binding {
     uint64_t generation, published_ns;
     struct buffer_metadata metadata_before;
     uint32_t slot;
+    uint32_t removal; /* the slot of what makes the records of before count no more, where it has none of its own */
     bool buffer_was_recorded;
 };
 int registry_prepare(struct registry *registry, const struct binding *binding, struct prepared_binding *prepared,

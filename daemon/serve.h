@@ -36,7 +36,8 @@ int check_publish(struct request *request, const struct publish_request *in, str
 
 /*
  * Of PUBLISH, GET and REMOVE, all that can be refused, but for what is charged and made: 0 and what was asked for, with
- * the reply as far as it is known. REQUEST_AGAIN, too, of PUBLISH. They may work off leases and claims that have ended.
+ * the reply as far as it is known. They may work off leases and claims that have ended, and take names and buffers away
+ * that were found before.
  */
 int publish_judge(struct request *request, const struct publish_request *in, struct binding *binding,
                   struct outcome *out);

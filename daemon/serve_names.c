@@ -97,7 +97,7 @@ int check_publish(struct request *request, const struct publish_request *in, str
 }
 
 /* It may have grown since it was charged. */
-static int measure(struct request *request, struct buffer *buffer, struct span name)
+static int measure(struct request *request, const struct publish_request *in, struct buffer *buffer)
 {
     struct buffers *buffers = &request->broker->buffers;
     struct limit_met met;
@@ -108,8 +108,7 @@ static int measure(struct request *request, struct buffer *buffer, struct span n
     int r = buffer_measure(buffers, buffer, &size, &allocated, &met);
     if (r == SEALBUF_ERR_LIMIT) {
         const struct need need = {RESOURCE_BYTES, size - buffer->charged};
-        const struct binding binding = {.owner = request->peer->who.uid, .name = name, .buffer = buffer};
-        r = evict_for_publish(request, &binding, 1, buffer->owner, &need, 1);
+        r = evict_for_publish(request, in, buffer->owner, &need, 1);
         if (r)
             return r;
         r = buffer_measure(buffers, buffer, &size, &allocated, &met);
@@ -127,8 +126,6 @@ int publish_judge(struct request *request, const struct publish_request *in, str
     if (r)
         return r;
     r = sealing_check(request, buffer, in->seals, in->flags & SEALBUF_PUBLISH_VERIFY, &out->seals);
-    if (r == 0)
-        r = measure(request, buffer, in->name);
     if (r == 0)
         r = storing_check(request, buffer, in->flags);
     if (r)
@@ -151,7 +148,7 @@ int publish_judge(struct request *request, const struct publish_request *in, str
 }
 
 /* A name, or a former generation of one: that one and what it may be called. */
-static int make_room(struct request *request, const struct binding *binding)
+static int make_room(struct request *request, const struct publish_request *in, const struct binding *binding)
 {
     const struct name *name = registry_find(&request->broker->registry, binding->owner, binding->name);
     uint64_t metadata = binding->buffer->owner == binding->owner ? binding->metadata.length : 0;
@@ -161,7 +158,7 @@ static int make_room(struct request *request, const struct binding *binding)
         {RESOURCE_METADATA, (is_one_more ? binding->name.length : 0u) + metadata},
     };
 
-    return evict_for_publish(request, binding, 1, binding->owner, needs, sizeof(needs) / sizeof(needs[0]));
+    return evict_for_publish(request, in, binding->owner, needs, sizeof(needs) / sizeof(needs[0]));
 }
 
 int serve_publish(struct request *request, const union request_record *record, union reply_record *out)
@@ -172,11 +169,13 @@ int serve_publish(struct request *request, const union request_record *record, u
     struct name *name;
     int r = publish_judge(request, &record->publish, &binding, &out->outcome);
 
+    if (r == 0)
+        r = measure(request, &record->publish, binding.buffer);
     if (r)
         return r;
     r = registry_bind(registry, &binding, &name, &met);
     if (r == SEALBUF_ERR_LIMIT) {
-        r = make_room(request, &binding);
+        r = make_room(request, &record->publish, &binding);
         if (r)
             return r;
         r = registry_bind(registry, &binding, &name, &met);

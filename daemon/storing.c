@@ -114,8 +114,7 @@ static int make_room(struct request *request, const union request_record *in, st
 
     if (buffer->keep)
         return 0;
-    const struct binding binding = {.owner = request->peer->who.uid, .name = in->publish.name, .buffer = buffer};
-    return evict_for_publish(request, &binding, 1, buffer->owner, &need, 1);
+    return evict_for_publish(request, &in->publish, buffer->owner, &need, 1);
 }
 
 static int look(struct request *request, const union request_record *in)

@@ -23,6 +23,7 @@ MINE = 100000 + os.getpid() % 30000 * 10
 OTHER = MINE + 1
 PUBLISH = wire.PUBLISH_ATOMIC | wire.PUBLISH_REPLACE
 SECONDS = float(os.environ.get('SECONDS', '4'))
+LEDGER_COMMITTED = 3584  # where its head has that (daemon/ledger_head.h)
 STEPPED = int(os.environ.get('STEPPED', '8'))
 ROUNDS = int(os.environ.get('ROUNDS', '25'))
 
@@ -632,6 +633,81 @@ def killed_at_each_step(_, __):
                 most = min(most, done) if most == 10 ** 7 else most
                 came[check_all_or_none(lives, names, what == 'remove')] += 1
             print('# %s: %d instructions; %d times nothing, %d times all' % (what, most, *came))
+
+
+@contextlib.contextmanager
+def committed(lives):
+    """A function that tells the bytes of the ledger that tell which batch was the last one."""
+    kept = lives.manager.duplicates()
+    try:
+        ledger, = [fd for name, fd in kept if name == 'ledger']
+        yield lambda: os.pread(ledger, 8, LEDGER_COMMITTED)
+    finally:
+        for _, fd in kept:
+            os.close(fd)
+
+
+def kill_after_commit(lives, client, start, steps):
+    """Has start() send a batch, and kills the broker so many instructions after it has committed it. How many there are
+    at most: until the reply is there."""
+    poll = select.poll()
+    poll.register(client.socket, select.POLLIN)
+
+    def has_come():
+        return poll.poll(0)
+
+    with committed(lives) as batch:
+        before = batch()
+        attach(lives.pid)
+        start()
+        go_on_until(lives.pid, lambda: unread(client) == 0)
+        step(lives.pid, 10 ** 7, lambda: batch() != before or has_come())
+        equal(batch() != before, True, 'it is committed')
+    done = step(lives.pid, steps, has_come)
+    lives.kill()
+    return done
+
+
+def mixed(lives, names, flags, steps):
+    """Of names that survive the broker every second one is replaced by what does not. Killed so many instructions
+    after the commit: (how many these were, {name: generation} of what is there afterwards)."""
+    lives.start()
+    with lives.connect() as client:
+        publish_contents(client, dict.fromkeys(names, b'1'), keep=2)
+        publish_contents(client, dict.fromkeys(names, b'2'), keep=2)
+        publish_contents(client, {'new': b'3'})
+        new = client.stat('new')['id']
+        gone, = create(client, b'gone')
+
+        def start():
+            client.start(wire.PUBLISH, [
+                {'id': gone if i % 2 else new, 'name': name, 'mode': 0o644, 'keep': 2,
+                 'flags': PUBLISH | (flags if i % 2 else 0)} for i, name in enumerate(names)])
+        steps = kill_after_commit(lives, client, start, steps)
+    lives.start()
+    with lives.connect() as client:
+        found = {record['name']: record['generation'] for record in client.list(prefix='life/')}
+        for name in list(found) + ['new']:
+            client.remove(name)
+        equal([client.stats()[key] for key in ('names', 'buffers', 'stored')], [0] * 3, 'what is left')
+    lives.stop()
+    return steps, found
+
+
+@suite.test
+def killed_when_it_replaces_by_volatile_ones(_, __):
+    """What a batch replaces by what does not survive the broker does not come back, once something of the batch does"""
+    need_systemd()
+    names = ['life/%d' % i for i in range(4)]
+    rounds = max(STEPPED // 2, 1)
+    afterwards = {name: 3 for name in names[::2]}
+    with Lives() as lives:
+        for flags in (wire.PUBLISH_VOLATILE, wire.PUBLISH_UNTIL_CLOSE):
+            most, _ = mixed(lives, names, flags, 10 ** 7)
+            for i in range(rounds):
+                _, found = mixed(lives, names, flags, most * i // rounds)
+                equal(found, afterwards, 'what is there when it was killed %d/%d behind the commit' % (i, rounds))
+            print('# %d instructions from the commit to the reply' % most)
 
 
 if __name__ == '__main__':

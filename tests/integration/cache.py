@@ -303,6 +303,112 @@ def what_is_replaced_stays(_, __):
         as_user(broker, check)
 
 
+def publish_all(client, pairs, **values):
+    """In one step: [(name, id)]"""
+    flags = wire.PUBLISH_ATOMIC | values.pop('flags', wire.PUBLISH_REPLACE)
+    with client.call(wire.PUBLISH, [{'id': buffer, 'name': name, 'mode': 0o600, 'flags': flags, **values}
+                                    for name, buffer in pairs]) as message:
+        return [record['generation'] for record in message.records]
+
+
+def grow(client, size):
+    """A buffer that has grown to that size, for which nothing is charged yet."""
+    created = client.create(0, flags=wire.CREATE_GROWABLE)
+    os.ftruncate(created['fd'], size)
+    os.close(created['fd'])
+    return created['id']
+
+
+@suite.test
+def nothing_of_a_batch(_, __):
+    """What a batch publishes, and what it replaces, does not go for another one of its records, wherever that is"""
+    need_root()
+
+    def check(client):
+        big = create(client, 500)
+        client.publish(big, 'e', flags=EVICTABLE)
+        small, other, growing = create(client, 1), create(client, 1), grow(client, 800)
+        halves = [grow(client, 400) for _ in range(2)]
+        for pairs in ([('b', big), ('g', growing)], [('g', growing), ('b', big)],
+                      [('e', small), ('g', growing)], [('g', growing), ('e', small)],
+                      [('x', small), ('b', big), ('y', other), ('g', growing)]):
+            with refused('LIMIT'):
+                publish_all(client, pairs)
+            equal(names_of(client), ['e'], 'names after %r' % pairs)
+            equal(client.stat('e')['id'], big, 'id')
+            equal(client.stat('e')['generation'], 1, 'generation')
+        # All that it needs counts together: where that cannot be, others do not go for a part of it either.
+        put(client, 'f', size=300)
+        with refused('LIMIT'):
+            publish_all(client, [('b', big), ('g', growing)])
+        with refused('LIMIT'):
+            publish_all(client, [('e', small), ('g', halves[0]), ('h', halves[1])])
+        equal(names_of(client), ['e', 'f'], 'names')
+        # Where it can be, they go.
+        equal(publish_all(client, [('e', small), ('b', big), ('g', grow(client, 250)), ('h', grow(client, 240))]),
+              [2, 1, 1, 1], 'generations')
+        equal(names_of(client), ['b', 'e', 'g', 'h'], 'names')
+        for buffer in (other, growing, *halves):
+            client.remove(id=buffer)
+        exact(client)
+        empty(client)
+
+    with limited('bytes=1000') as broker:
+        as_user(broker, check)
+
+
+@suite.test
+def names_and_bytes_of_a_batch(_, __):
+    """The same where it has been met by the limit of names, too"""
+    need_root()
+
+    def check(client):
+        big = create(client, 500)
+        client.publish(big, 'e', flags=EVICTABLE)
+        for i in range(9):
+            put(client, 'n%d' % i, size=1, flags=0)
+        before = names_of(client)
+        ids = [create(client, 1) for _ in range(2)]
+        for size in (800, 100):
+            with refused('LIMIT'):
+                publish_all(client, [('x', ids[0]), ('y', ids[1]), ('b', big), ('g', grow(client, size))])
+            equal(names_of(client), before, 'names')
+        client.ping()
+
+    with limited('names=10', 'bytes=1000') as broker:
+        as_user(broker, check)
+
+
+@suite.test
+def of_others(_, __):
+    """Where root publishes buffers of several users in one step, each one's own go for each one's"""
+    need_root()
+
+    def furnish(client):
+        growing = grow(client, 600)
+        client.publish(growing, 'g')
+        return growing
+
+    def fill(client):
+        put(client, 'f', size=150)
+        put(client, 'h', size=150)
+
+    with limited('bytes=1000') as broker, broker.connect() as root:
+        growing, fds = [], []
+        for uid in (MINE, OTHER):
+            growing.append(as_user(broker, furnish, uid))
+            message = root.get(id=growing[-1], flags=wire.GET_WRITABLE)
+            fds.append(message['fd'])
+            as_user(broker, fill, uid)
+        for fd in fds:
+            os.ftruncate(fd, 750)
+            os.close(fd)
+        publish_all(root, [('root/%d' % i, buffer) for i, buffer in enumerate(growing)])
+        for uid in (MINE, OTHER):
+            equal(as_user(broker, names_of, uid), ['g', 'h'], 'names of %d' % uid)
+            equal(as_user(broker, account, uid)['bytes'], 900, 'bytes of %d' % uid)
+
+
 @suite.test
 def grown(_, __):
     """A buffer that has grown since is counted as it is now"""
@@ -399,6 +505,28 @@ def stored(_, __):
     with Manager() as manager, limited('stored=4', environment=manager.environment) as broker:
         as_user(broker, check)
         eventually(lambda: len(manager.buffers()) == 4, what='four are kept')
+
+
+@suite.test
+def what_a_batch_replaces_is_stored(_, __):
+    """What one record of a batch replaces does not go where another one's buffer is to be stored"""
+    need_systemd()
+    need_root()
+
+    def check(client):
+        old = put(client, 'old', size=1)['id']
+        for name in ('f', 'g'):
+            put(client, name, size=1)
+        first, second = create(client, 1), create(client, 1)
+        with client.call(wire.PUBLISH, [
+                {'id': first, 'name': 'new', 'flags': wire.PUBLISH_ATOMIC},
+                {'id': second, 'name': 'old', 'flags': wire.PUBLISH_ATOMIC | wire.PUBLISH_COMPARE, 'expected': 1},
+                {'id': old, 'name': 'again', 'flags': wire.PUBLISH_ATOMIC}]) as message:
+            equal([record['generation'] for record in message.records], [1, 2, 1], 'generations')
+        equal(names_of(client), ['again', 'new', 'old'], 'names')
+
+    with Manager() as manager, limited('stored=3', environment=manager.environment) as broker:
+        as_user(broker, check)
 
 
 @suite.test

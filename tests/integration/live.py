@@ -646,5 +646,29 @@ def publish_storm(*_):
         bystander.close()
 
 
+@suite.test
+def freed_at_the_moment(_, __):
+    """A connection is not thought of once it has ended, though the kernel was just freeing what it had read when the
+    broker looked; a kernel that always is is played by a library, and what is freed is overwritten"""
+    with preloaded('--limit', 'uid-in-flight=100', PRELOAD_FREEING='1', MALLOC_PERTURB_='165') as own, own.connect() as client:
+        made = client.create(1)
+        os.close(made['fd'])
+        for _ in range(30):
+            others = [own.connect() for _ in range(8)]
+            for other in others:
+                other.start(wire.GET, [{'id': made['id']}] * 30)
+                time.sleep(0.002)  # it looks once a millisecond
+            for other in others[:6]:
+                other.close()
+            time.sleep(0.02)
+            for other in others[6:] * 3:  # they do not fit, so it looks at all
+                other.start(wire.GET, [{'id': made['id']}] * 30)
+                time.sleep(0.002)
+            client.ping()
+            for other in others[6:]:
+                other.close()
+        eventually(lambda: client.stats()['connections'] == 1, what='the connections have ended')
+
+
 if __name__ == '__main__':
     suite.main()

@@ -6,7 +6,7 @@
  *
  * Environment: PRELOAD_TRY=1: tries, when the first client comes. PRELOAD_SECURITY=LABEL: SO_PEERSEC says so.
  * PRELOAD_PIDFD=ERRNO: SO_PEERPIDFD fails with it. PRELOAD_CLOCK=1: the time of day jumps by years, to and fro, with
- * each look at it.
+ * each look at it. PRELOAD_FREEING=1: of what is unread on a socket it is told as while the last of it is being freed.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -14,8 +14,10 @@
 #include <glob.h>
 #include <grp.h>
 #include <pwd.h>
+#include <linux/sockios.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,6 +178,19 @@ static time_t jump(void)
     static const time_t year = 31556952;
 
     return getenv("PRELOAD_CLOCK") ? (++jumps % 7 - 3) * 5 * year : 0;
+}
+
+int ioctl(int fd, unsigned long what, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, what);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    int r = (int)syscall(SYS_ioctl, fd, what, argument);
+    if (r == 0 && what == SIOCOUTQ && *(int *)argument > 0 && getenv("PRELOAD_FREEING"))
+        *(int *)argument = 1;
+    return r;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *now)

@@ -106,9 +106,9 @@ def need_own_proc():
 
 
 class Preloaded(Sandboxed):
-    def __init__(self, library, variables):
+    def __init__(self, library, variables, *arguments):
         self.library, self.variables = library, variables
-        super().__init__()
+        super().__init__(*arguments)
 
     def environment(self):
         return {**super().environment(), 'LD_PRELOAD': self.library, **self.variables}
@@ -131,7 +131,7 @@ def preload_library():
 
 
 @contextlib.contextmanager
-def preloaded(**variables):
+def preloaded(*arguments, **variables):
     """A broker with preload.c in it, which is told by these variables what to do."""
-    with preload_library() as library, Preloaded(library, variables) as broker:
+    with preload_library() as library, Preloaded(library, variables, *arguments) as broker:
         yield broker
