@@ -282,6 +282,27 @@ START_TEST(publishes_all_or_none)
 }
 END_TEST
 
+START_TEST(gets_all_or_none)
+{
+    struct sealbuf_get_options options[] = {*GET(.name = "a", .flags = SEALBUF_GET_ATOMIC),
+                                            *GET(.name = "b", .flags = SEALBUF_GET_ATOMIC)};
+    sealbuf_buffer *buffers[2] = {NULL, NULL};
+    int status[2] = {77, 77};
+
+    put("a", 0, 1);
+    ck_assert_int_eq(sealbuf_get_many(client, buffers, status, options, 2), -SEALBUF_ERR_NOT_FOUND);
+    ck_assert_msg(strncmp(sealbuf_error(client), "record 1: ", 10) == 0, "%s", sealbuf_error(client));
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_int_eq(status[i], -SEALBUF_ERR_NOT_FOUND);
+        ck_assert_ptr_null(buffers[i]);
+    }
+    put("b", 0, 1);
+    ck_assert_int_eq(sealbuf_get_many(client, buffers, status, options, 2), 0);
+    for (unsigned i = 0; i < 2; i++)
+        check_and_free(buffers[i], 1);
+}
+END_TEST
+
 /* ---- Waiting ----------------------------------------------------------------------------------------------------- */
 
 /* What a callback has got. */
@@ -522,6 +543,7 @@ int main(void)
     tcase_add_checked_fixture(many, connect_both, disconnect_both);
     tcase_add_test(many, removes_many);
     tcase_add_test(many, publishes_all_or_none);
+    tcase_add_test(many, gets_all_or_none);
     TCase *waiting = harness_tcase_with_broker(suite, "waiting");
     tcase_add_checked_fixture(waiting, connect_both, disconnect_both);
     tcase_add_test(waiting, waits_for_a_name);
