@@ -29,6 +29,7 @@ struct call *call_begin(sealbuf_client *client, uint16_t opcode, size_t count, s
     call->userdata = userdata;
     client->writer = (struct writer){.buffer = client->out, .used = HEADER_SIZE, .room = sizeof(client->out)};
     client->shipment.count = 0;
+    client->reason[0] = '\0';
     return call;
 }
 

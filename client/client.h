@@ -106,6 +106,7 @@ struct sealbuf_reply {
     bool kept; /* its callback has taken it over */
     int status;
     const char *sentence;
+    uint64_t generation; /* that the name is at, where the whole request is refused for that */
     size_t count;
     bool more; /* of LIST: there is another page, after info of the last record or `next` */
     uint32_t next_owner;

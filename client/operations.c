@@ -153,9 +153,9 @@ int sealbuf_publish(sealbuf_client *client, sealbuf_buffer *buffer, const struct
     if (r < 0)
         return r;
     r = status_of(client, waiting.reply);
-    /* Where it is another one than was expected, too. */
-    if ((r == 0 || r == -SEALBUF_ERR_GENERATION) && waiting.reply->count && generation)
-        *generation = waiting.reply->records[0].info.generation;
+    /* Where it is another one than was expected, too; with ATOMIC that is a refusal of the whole. */
+    if ((r == 0 || r == -SEALBUF_ERR_GENERATION) && generation)
+        *generation = waiting.reply->count ? waiting.reply->records[0].info.generation : waiting.reply->generation;
     reply_free(waiting.reply);
     return r;
 }

@@ -333,6 +333,7 @@ static int parse_refusal(struct reader *reader, const struct header *header, str
 
     reply->status = status_of(header->status);
     reply->sentence = record.sentence;
+    reply->generation = record.info.generation;
     return r;
 }
 

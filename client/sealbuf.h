@@ -365,7 +365,7 @@ struct sealbuf_get_options {
     const char *token;   /* instead of a name: what sealbuf_share has written */
     uint64_t generation; /* of the name: this one, current or kept; 0: the current one */
     uint64_t newer_than; /* a generation above this one; 0: any */
-    uint64_t wait_ms;    /* with SEALBUF_GET_WAIT: for so long at most; 0: for ever */
+    uint64_t wait_ms;    /* with SEALBUF_GET_WAIT: for so long at most; 0: for ever. Without: 0 */
 };
 #define SEALBUF_GET_OF_OWNER 0x10000u /* `owner` is set */
 

@@ -199,6 +199,13 @@ static int add_target(sealbuf_client *client, struct call *call, size_t i, const
     return call_add(client, call, &record);
 }
 
+static int refuse_generation(sealbuf_client *client)
+{
+    snprintf(client->reason, sizeof(client->reason),
+             "a generation is given, and a lease is renewed whatever the name is at; leave the generation 0");
+    return -SEALBUF_ERR_FLAGS;
+}
+
 static int add_touch(sealbuf_client *client, struct call *call, const void *given, uint64_t expire_ms)
 {
     struct sealbuf_target target;
@@ -206,8 +213,10 @@ static int add_touch(sealbuf_client *client, struct call *call, const void *give
 
     if (r == 0 && target.id)
         r = -SEALBUF_ERR_TARGET;
-    if (r == 0 && (target.flags & ~SEALBUF_GET_OF_OWNER || target.generation))
+    if (r == 0 && target.flags & ~SEALBUF_GET_OF_OWNER)
         r = -SEALBUF_ERR_FLAGS;
+    if (r == 0 && target.generation)
+        r = refuse_generation(client);
     if (r < 0)
         return call_abandon(client, call, r);
     struct touch_request record = {

@@ -74,14 +74,17 @@ static const struct handler *handler_of(const struct request *request)
 enum { OPERATIONS(NUMBER_OPERATION) OPERATION_COUNT };
 _Static_assert(sizeof(handlers) / sizeof(handlers[0]) == OPERATION_COUNT + 1, "an operation has no handler");
 
+/* With the sentence that refuse() has written. */
 static size_t write_refusal(uint8_t *message, size_t room, uint16_t opcode, uint32_t serial, int error,
-                            const char *sentence)
+                            const struct request *request)
 {
     struct writer writer = {.buffer = message, .used = HEADER_SIZE, .room = room};
-    struct outcome outcome = {.status = (uint32_t)error, .text = SPAN(sentence)};
+    struct outcome outcome = {.status = (uint32_t)error, .text = SPAN(request->sentence)};
     size_t space = room - HEADER_SIZE - RECORD_HEADER_SIZE - outcome_schema.fixed_size;
 
-    outcome.text.length = (uint32_t)text_cut(sentence, outcome.text.length, space);
+    if (error == SEALBUF_ERR_GENERATION)
+        outcome.generation = request->at_generation;
+    outcome.text.length = (uint32_t)text_cut(request->sentence, outcome.text.length, space);
     record_encode(&outcome_schema, &writer, &outcome);
     message_finish(&writer, &(struct header){.opcode = (uint16_t)(opcode | SEALBUF_OP_REPLY),
                                              .count = 1,
@@ -96,7 +99,7 @@ size_t dispatch_refusal(uint8_t *message, size_t room, uint16_t opcode, uint32_t
     struct request request = {0};
 
     refuse_limit(&request, error, met);
-    return write_refusal(message, room, opcode, serial, error, request.sentence);
+    return write_refusal(message, room, opcode, serial, error, &request);
 }
 
 /* Refuses the request as a whole, with the sentence that refuse() has written. */
@@ -107,8 +110,8 @@ static enum verdict refuse_all(struct request *request, int error)
 
     broker->counters->refused++;
     shipment_cut(&request->shipment, 0);
-    size_t length = write_refusal(broker->out, sizeof(broker->out), request->header.opcode, request->header.serial,
-                                  error, request->sentence);
+    size_t length =
+        write_refusal(broker->out, sizeof(broker->out), request->header.opcode, request->header.serial, error, request);
     return peer_send(peer, broker->out, length, &request->shipment);
 }
 
@@ -133,6 +136,8 @@ static void set_status(const struct request *request, union reply_record *out, i
     if (request->operation->reply == &outcome_schema) {
         out->outcome.status = (uint32_t)status;
         out->outcome.text = sentence;
+        if (status == SEALBUF_ERR_GENERATION)
+            out->outcome.generation = request->at_generation;
     } else if (request->operation->reply == &buffer_record_schema) {
         if (status)
             out->buffer = (struct buffer_record){0};
@@ -221,13 +226,30 @@ static enum verdict refuse_field(struct request *request, int error, const char 
 }
 
 /* What the schema cannot say. */
-static int judge_get(const struct request *request, const struct get_request *in, const char **field)
+static int judge_get(struct request *request, const struct get_request *in, const char **field)
 {
     *field = "name";
-    if (!(in->flags & SEALBUF_GET_FIRST) && in->name.length && !name_valid(in->name.data, in->name.length))
-        return SEALBUF_ERR_NAME;
-    *field = "flags";
-    return in->flags & SEALBUF_GET_WAIT && request->header.count > 1 ? SEALBUF_ERR_FLAGS : 0;
+    request->waiting_records += (in->flags & SEALBUF_GET_WAIT) != 0;
+    return in->flags & SEALBUF_GET_FIRST || in->name.length == 0 || name_valid(in->name.data, in->name.length)
+               ? 0
+               : SEALBUF_ERR_NAME;
+}
+
+/* What its records say each for itself, but not together. */
+static int judge_records(struct request *request)
+{
+    const unsigned count = request->header.count;
+
+    if (request->atomic_records && request->atomic_records < count)
+        return refuse_with_remedy(request, SEALBUF_ERR_FLAGS,
+                                  "some records of the request say ATOMIC, and others do not; say it in all, or in "
+                                  "none");
+    if (request->waiting_records && count > 1)
+        return refuse_with_remedy(request, SEALBUF_ERR_FLAGS,
+                                  "a GET with WAIT must be the only record of its request, and there are %u; wait for "
+                                  "each in a request of its own",
+                                  count);
+    return 0;
 }
 
 /*
@@ -472,7 +494,8 @@ static void request_init(struct request *request, struct peer *peer, const uint8
     request->paused = NULL;
     request->pinned = 0;
     request->atomic = NULL;
-    request->atomic_records = 0;
+    request->atomic_records = request->waiting_records = 0;
+    request->at_generation = 0;
     request->is_checked = request->has_evicted = false;
     request->sent = request->done = false;
     request->claim = NULL;
@@ -567,10 +590,9 @@ static enum verdict serve_message(struct request *request)
     int r = validate(request, &only, &field);
     if (r)
         return refuse_field(request, r, field);
-    if (request->atomic_records && request->atomic_records < request->header.count)
-        return refuse_all(request, refuse_with_remedy(request, SEALBUF_ERR_FLAGS,
-                                                      "some records of the request say ATOMIC, and others do not; say "
-                                                      "it in all, or in none"));
+    r = judge_records(request);
+    if (r)
+        return refuse_all(request, r);
     if (request->peer->who.is_unknown && !handler_of(request)->is_for_unknown)
         return refuse_all(request,
                           refuse_with_remedy(request, SEALBUF_ERR_DENIED,
@@ -723,7 +745,7 @@ enum answering dispatch_wait(struct wait *wait, enum verdict *verdict)
     if (r)
         *verdict = refuse_field(&request, r, field);
     else
-        *verdict = refuse_all(&request, refuse(&request, wait->ended, "%s", ""));
+        *verdict = refuse_all(&request, wait_in_vain(wait, &request, &only.get));
     wait_end(wait, false);
     return ANSWERING_DONE;
 }
@@ -735,7 +757,7 @@ enum verdict dispatch_last(struct peer *peer, enum sealbuf_opcode opcode, uint32
     struct shipment shipment = {.count = 0};
 
     refuse(&request, error, "%s", "");
-    size_t length = write_refusal(message, sizeof(message), (uint16_t)opcode, serial, error, request.sentence);
+    size_t length = write_refusal(message, sizeof(message), (uint16_t)opcode, serial, error, &request);
     peer->broker->counters->refused++;
     return peer_send(peer, message, length, &shipment);
 }

@@ -28,9 +28,13 @@ int refuse(struct request *request, int code, const char *format, ...)
     return code;
 }
 
-int refuse_with_remedy(struct request *request, int code, const char *sentence)
+int refuse_with_remedy(struct request *request, int code, const char *format, ...)
 {
-    snprintf(request->sentence, sizeof(request->sentence), "%s", sentence);
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(request->sentence, sizeof(request->sentence), format, arguments);
+    va_end(arguments);
     return code;
 }
 

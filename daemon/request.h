@@ -85,6 +85,7 @@ struct request {
     unsigned pinned;                              /* so many of them are, since it was paused */
     struct paused *paused;                        /* where this is kept, if it was paused */
     unsigned atomic_records;                      /* all of them, where it is to be served as a whole (atomic.h) */
+    unsigned waiting_records;                     /* that say WAIT, of a GET */
     bool is_checked;                              /* and has been judged */
     struct atomic *atomic;                        /* what there is of its reply; owned */
     bool has_evicted;                             /* names have gone, so that it can be served */
@@ -97,6 +98,7 @@ struct request {
     struct token *redeemed;                       /* that it has used, if it fits into the reply */
     uint8_t token[SEALBUF_TOKEN_SIZE];            /* that it has made */
     char sentence[SEALBUF_MAX_TEXT];              /* why the record in hand is refused */
+    uint64_t at_generation;                       /* with GENERATION: where its name is; 0: it is not bound */
 };
 
 /*
@@ -105,7 +107,8 @@ struct request {
  */
 int refuse(struct request *request, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* The same with a remedy in the sentence already, where the table's would mislead. */
-int refuse_with_remedy(struct request *request, int code, const char *sentence);
+int refuse_with_remedy(struct request *request, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 int refuse_limit(struct request *request, int code, const struct limit_met *met);
 /* Logs the sentence; for a uid that meets the same limit, by its key, again and again, once a minute. */
 void log_refusal(struct request *request, const char *message_id, const char *limit);

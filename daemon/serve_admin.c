@@ -51,6 +51,6 @@ int serve_reexec(struct request *request)
         return wait_aside(request);
     peer->asked_reexec = false;
     if (reexec_failure(reexec)[0])
-        return refuse_with_remedy(request, SEALBUF_ERR_INTERNAL, reexec_failure(reexec));
+        return refuse_with_remedy(request, SEALBUF_ERR_INTERNAL, "%s", reexec_failure(reexec));
     return 0;
 }

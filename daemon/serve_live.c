@@ -27,7 +27,10 @@ int serve_cancel(struct request *request, const union request_record *in, union 
 
     (void)out;
     if (!end(peer, serial, &opcode))
-        return refuse(request, SEALBUF_ERR_NOT_FOUND, "nothing waits under serial %u", serial);
+        return refuse_with_remedy(request, SEALBUF_ERR_NOT_FOUND,
+                                  "no GET waits, and no watch goes on, under serial %u; if it has ended meanwhile, its "
+                                  "last message says how",
+                                  serial);
     request->is_lost = dispatch_last(peer, opcode, serial, SEALBUF_ERR_CANCELLED) == END;
     return 0;
 }

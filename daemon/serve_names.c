@@ -53,6 +53,7 @@ static int check_generation(struct request *request, const struct publish_reques
     }
     if (now == expected)
         return 0;
+    request->at_generation = now;
     if (!name)
         return refuse(request, SEALBUF_ERR_GENERATION, "the name '%.*s' is not bound, and not at generation %llu",
                       SPAN_ARGS(in->name), expected);
@@ -83,23 +84,16 @@ int check_publish(struct request *request, const struct publish_request *in, str
     if (r)
         return r;
     if (in->metadata.length && (*buffer)->flags & SEALBUF_INFO_PUBLISHED)
-        return refuse(request, SEALBUF_ERR_METADATA,
-                      "buffer %llu was published before, and its metadata is immutable once published",
-                      (unsigned long long)in->id);
+        return refuse_with_remedy(request, SEALBUF_ERR_METADATA,
+                                  "buffer %llu was published before, and its metadata is immutable once published; "
+                                  "publish it without metadata, or another buffer",
+                                  (unsigned long long)in->id);
     if (registry_is_beyond_names(name, *buffer, in->keep))
         return refuse_with_remedy(
             request, SEALBUF_ERR_LIMIT,
             "a buffer has 256 names at most, former generations included; remove some, or publish "
             "another buffer");
     return 0;
-}
-
-/* Where it is refused for what the name is at, that is in the reply. */
-static void tell_generation(struct request *request, struct span text, struct outcome *out)
-{
-    const struct name *name = registry_find(&request->broker->registry, request->peer->who.uid, text);
-
-    out->generation = name ? name->generation : 0;
 }
 
 /* It may have grown since it was charged. */
@@ -129,8 +123,6 @@ int publish_judge(struct request *request, const struct publish_request *in, str
     struct buffer *buffer = NULL;
     int r = check_publish(request, in, &buffer);
 
-    if (r == SEALBUF_ERR_GENERATION)
-        tell_generation(request, in->name, out);
     if (r)
         return r;
     r = sealing_check(request, buffer, in->seals, in->flags & SEALBUF_PUBLISH_VERIFY, &out->seals);
@@ -264,6 +256,7 @@ static int find_to_get(struct request *request, const struct get_request *in, st
     r = target_find(request, &as_target, access, target);
     if (r || !in->newer_than || target->name->generation > in->newer_than)
         return r;
+    request->at_generation = target->name->generation;
     return refuse(request, SEALBUF_ERR_GENERATION, "'%.*s' is at generation %llu, which is not newer than %llu",
                   SPAN_ARGS(in->name), (unsigned long long)target->name->generation,
                   (unsigned long long)in->newer_than);
@@ -348,11 +341,8 @@ static bool is_over(void *userdata)
 
 int remove_judge(struct request *request, const struct target_request *in, struct target *target, struct outcome *out)
 {
-    uid_t owner = in->owner == SEALBUF_OWNER_SELF ? request->peer->who.uid : in->owner;
     int r = target_find(request, in, ACCESS_OWNER_OR_ADMINISTRATOR, target);
 
-    if (r == SEALBUF_ERR_GENERATION)
-        out->generation = registry_find(&request->broker->registry, owner, in->name)->generation;
     if (r)
         return r;
     out->id = target->buffer->id;

@@ -115,6 +115,7 @@ static int find_generation(struct request *request, const struct target_request 
         return 0;
     }
     unsigned long long wanted = in->generation, now = current->generation, oldest = name_oldest(current);
+    request->at_generation = now;
     if (!is_to_read(access) || oldest == now)
         return refuse(request, SEALBUF_ERR_GENERATION, "'%.*s' is at generation %llu, not at %llu", SPAN_ARGS(in->name),
                       now, wanted);

@@ -113,6 +113,9 @@ int wait_check(struct request *request, const struct get_request *in)
 {
     bool waits = in->flags & SEALBUF_GET_WAIT, first = in->flags & SEALBUF_GET_FIRST;
 
+    if (!waits && in->wait_ms)
+        return refuse_with_remedy(request, SEALBUF_ERR_FLAGS,
+                                  "wait_ms is given, and no flag says that it counts; say WAIT, or make it 0");
     if (!waits && !first)
         return 0;
     if (in->id || in->token.length || (in->name.length == 0 && !first))
@@ -188,6 +191,29 @@ enum looking wait_look(struct wait *wait, struct request *request, struct get_re
     else if (looking == LOOKING_OVER && wait->search)
         request->search = *wait->search; /* it goes on where it has found something */
     return looking;
+}
+
+/* Of what he may not read, nobody is told where it is. */
+int wait_in_vain(struct wait *wait, struct request *request, const struct get_request *in)
+{
+    const struct target_request named = {.owner = in->owner, .name = in->name};
+    const unsigned long long ms = in->wait_ms, than = in->newer_than;
+    bool takes_any = wait->takes_any || wait->hook.point->gone_seq > wait->begun_seq || than == 0;
+    struct target target = {0};
+
+    if (in->flags & SEALBUF_GET_FIRST)
+        return refuse_with_remedy(request, wait->ended,
+                                  "nothing whose name begins with '%.*s' was there to get within %llu ms; wait for "
+                                  "longer",
+                                  SPAN_ARGS(in->name), ms);
+    if (!takes_any && target_find(request, &named, access_to(in), &target) == 0)
+        return refuse_with_remedy(request, wait->ended,
+                                  "'%.*s' is at generation %llu, and none above %llu came within %llu ms; wait for "
+                                  "longer",
+                                  SPAN_ARGS(in->name), (unsigned long long)target.name->generation, than, ms);
+    return refuse_with_remedy(request, wait->ended,
+                              "nothing was there to get as '%.*s' within %llu ms; wait for longer", SPAN_ARGS(in->name),
+                              ms);
 }
 
 /* ---- From the beginning to the end ------------------------------------------------------------------------------- */

@@ -54,6 +54,9 @@ enum looking {
 };
 enum looking wait_look(struct wait *wait, struct request *request, struct get_request *in);
 
+/* Its time is up: the error, with a sentence that tells what there is instead. */
+int wait_in_vain(struct wait *wait, struct request *request, const struct get_request *in);
+
 /* It has been answered; `took` what only one can have, or else another one is woken for that. */
 void wait_end(struct wait *wait, bool took);
 

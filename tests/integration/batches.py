@@ -310,6 +310,36 @@ def remove_is_refused(broker, _):
 
 
 @suite.test
+def tells_the_generation(broker, _):
+    """A batch that is refused with GENERATION tells which one the name is at; all other refusals tell none"""
+    def refusal(opcode, *records):
+        serial = client.start(opcode, records)
+        with client.receive_for(serial) as message:
+            equal(len(message.records), 1, 'records')
+            return message.name(), message.records[0]['generation']
+
+    with broker.connect() as client:
+        for _ in range(3):
+            [buffer] = create(client, b'x')
+            publish(client, [('told/a', buffer)])
+        good = {'id': buffer, 'name': 'told/b', 'mode': 0o600, 'flags': wire.PUBLISH_ATOMIC}
+        compare = {**good, 'name': 'told/a', 'flags': wire.PUBLISH_ATOMIC | wire.PUBLISH_COMPARE}
+        for records, told in (([{**compare, 'expected': 2}], ('GENERATION', 3)),
+                              ([good, {**compare, 'expected': 2}], ('GENERATION', 3)),
+                              ([good, compare], ('GENERATION', 3)),
+                              ([good, {**compare, 'name': 'told/none', 'expected': 2}], ('GENERATION', 0)),
+                              ([good, {**good, 'name': 'told/a'}], ('EXISTS', 0)),
+                              ([{**compare, 'expected': 2, 'seals': wire.IMMUTABLE}], ('GENERATION', 3))):
+            equal(refusal(wire.PUBLISH, *records), told, 'refusal of %r' % records)
+        here = {'name': 'told/a', 'flags': wire.REMOVE_ATOMIC}
+        equal(refusal(wire.REMOVE, {**here, 'generation': 1}), ('GENERATION', 3), 'refusal of a removal')
+        equal(refusal(wire.REMOVE, here, {**here, 'name': 'told/none'}), ('NOT_FOUND', 0), 'refusal of a removal')
+        get_it = {'name': 'told/a', 'flags': wire.GET_ATOMIC}
+        equal(refusal(wire.GET, {**get_it, 'newer_than': 3}), ('GENERATION', 3), 'refusal of a GET')
+        remove(client, ['told/a'])
+
+
+@suite.test
 def history(broker, _):
     """Former generations come and go with the batch"""
     with broker.connect() as client:

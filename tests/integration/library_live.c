@@ -110,6 +110,18 @@ START_TEST(comparison)
         -SEALBUF_ERR_GENERATION);
     ck_assert_uint_eq(generation, 2);
     ck_assert_ptr_nonnull(strstr(sealbuf_error(client), "2"));
+    generation = 99;
+    ck_assert_int_eq(
+        sealbuf_put(client, PUT(.name = "a", .flags = SEALBUF_PUBLISH_COMPARE | SEALBUF_PUBLISH_ATOMIC, .expected = 1),
+                    "3", 1, &generation),
+        -SEALBUF_ERR_GENERATION);
+    ck_assert_uint_eq(generation, 2);
+    ck_assert_int_eq(
+        sealbuf_put(client,
+                    PUT(.name = "none", .flags = SEALBUF_PUBLISH_COMPARE | SEALBUF_PUBLISH_ATOMIC, .expected = 1), "3",
+                    1, &generation),
+        -SEALBUF_ERR_GENERATION);
+    ck_assert_uint_eq(generation, 0);
     ck_assert_int_eq(get(GET(.name = "a"), 2), 0);
     ck_assert_int_eq(sealbuf_remove(client, TARGET(.name = "a", .generation = 1)), -SEALBUF_ERR_GENERATION);
     ck_assert_int_eq(sealbuf_remove(client, TARGET(.name = "a", .generation = 2)), 0);
@@ -193,6 +205,10 @@ START_TEST(leases)
     ck_assert_int_eq(sealbuf_touch(client, TARGET(.name = "a"), 1000), -SEALBUF_ERR_NOT_FOUND);
     ck_assert_int_eq(sealbuf_touch(client, TARGET(.id = 1), 1000), -SEALBUF_ERR_TARGET);
     ck_assert_int_eq(sealbuf_touch(client, TARGET(.name = "a", .generation = 1), 1000), -SEALBUF_ERR_FLAGS);
+    ck_assert_msg(strstr(sealbuf_error(client), "leave the generation 0") != NULL, "%s", sealbuf_error(client));
+    ck_assert_int_eq(sealbuf_touch(client, TARGET(.name = "a", .flags = SEALBUF_REMOVE_ATOMIC), 1000),
+                     -SEALBUF_ERR_FLAGS);
+    ck_assert_msg(strstr(sealbuf_error(client), "generation") == NULL, "%s", sealbuf_error(client));
 }
 END_TEST
 
@@ -266,6 +282,27 @@ START_TEST(publishes_all_or_none)
 }
 END_TEST
 
+START_TEST(gets_all_or_none)
+{
+    struct sealbuf_get_options options[] = {*GET(.name = "a", .flags = SEALBUF_GET_ATOMIC),
+                                            *GET(.name = "b", .flags = SEALBUF_GET_ATOMIC)};
+    sealbuf_buffer *buffers[2] = {NULL, NULL};
+    int status[2] = {77, 77};
+
+    put("a", 0, 1);
+    ck_assert_int_eq(sealbuf_get_many(client, buffers, status, options, 2), -SEALBUF_ERR_NOT_FOUND);
+    ck_assert_msg(strncmp(sealbuf_error(client), "record 1: ", 10) == 0, "%s", sealbuf_error(client));
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert_int_eq(status[i], -SEALBUF_ERR_NOT_FOUND);
+        ck_assert_ptr_null(buffers[i]);
+    }
+    put("b", 0, 1);
+    ck_assert_int_eq(sealbuf_get_many(client, buffers, status, options, 2), 0);
+    for (unsigned i = 0; i < 2; i++)
+        check_and_free(buffers[i], 1);
+}
+END_TEST
+
 /* ---- Waiting ----------------------------------------------------------------------------------------------------- */
 
 /* What a callback has got. */
@@ -333,7 +370,13 @@ START_TEST(waits_so_long)
                      -SEALBUF_ERR_TIMED_OUT);
     ck_assert_double_ge(seconds_now() - began, 0.19);
     ck_assert_double_le(seconds_now() - began, 9);
-    ck_assert_str_ne(sealbuf_error(other), "");
+    ck_assert_msg(strstr(sealbuf_error(other), "'a' within") != NULL, "%s", sealbuf_error(other));
+    put("a", 0, 1);
+    ck_assert_int_eq(
+        sealbuf_get(other, &buffer, GET(.name = "a", .flags = SEALBUF_GET_WAIT, .newer_than = 1, .wait_ms = 20)),
+        -SEALBUF_ERR_TIMED_OUT);
+    ck_assert_msg(strstr(sealbuf_error(other), "at generation 1") != NULL, "%s", sealbuf_error(other));
+    ck_assert_int_eq(sealbuf_get(other, &buffer, GET(.name = "a", .wait_ms = 20)), -SEALBUF_ERR_FLAGS);
 }
 END_TEST
 
@@ -367,6 +410,7 @@ START_TEST(only_one_may_wait_at_once)
     struct sealbuf_get_options options[] = {*GET(.name = "a", .flags = SEALBUF_GET_WAIT), *GET(.name = "b")};
 
     ck_assert_int_eq(sealbuf_get_many(client, buffers, NULL, options, 2), -SEALBUF_ERR_FLAGS);
+    ck_assert_msg(strstr(sealbuf_error(client), "only record") != NULL, "%s", sealbuf_error(client));
     ck_assert_ptr_null(buffers[0]);
 }
 END_TEST
@@ -499,6 +543,7 @@ int main(void)
     tcase_add_checked_fixture(many, connect_both, disconnect_both);
     tcase_add_test(many, removes_many);
     tcase_add_test(many, publishes_all_or_none);
+    tcase_add_test(many, gets_all_or_none);
     TCase *waiting = harness_tcase_with_broker(suite, "waiting");
     tcase_add_checked_fixture(waiting, connect_both, disconnect_both);
     tcase_add_test(waiting, waits_for_a_name);

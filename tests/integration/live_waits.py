@@ -249,7 +249,7 @@ def where_it_must_not(broker, _):
                                ([{'flags': GET_WAIT}], ('TARGET',)),
                                ([{'name': 'x', 'generation': 1, 'flags': GET_WAIT}], ('FLAGS',)),
                                ([{'name': 'x', 'flags': GET_WAIT | wire.GET_ATOMIC}], ('FLAGS',)),
-                               ([{'name': 'y', 'wait_ms': 5}], ('NOT_FOUND',)),
+                               ([{'name': 'y', 'wait_ms': 5}], ('FLAGS',)),
                                ([{'id': number, 'flags': GET_FIRST}], ('TARGET',)),
                                ([{'id': number, 'generation': 1}], ('TARGET', 'FLAGS')),
                                ([{'id': number, 'newer_than': 1}], ('TARGET', 'FLAGS')),

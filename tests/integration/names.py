@@ -379,7 +379,7 @@ def metadata(broker, _):
             for values in ({'metadata': METADATA}, {'metadata': MORE}):
                 with refused('METADATA'):
                     client.publish(created['id'], 'names/metadata', flags=REPLACE, **values)
-                with refused('METADATA'):
+                with refused('METADATA', 'immutable once published; publish it without metadata'):
                     client.publish(created['id'], 'names/again', **values)
             client.publish(created['id'], 'names/again')
             equal(client.stat('names/again')['metadata'], MORE, 'metadata by another name')

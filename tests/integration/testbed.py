@@ -74,14 +74,15 @@ def own_descriptors():
 
 
 @contextlib.contextmanager
-def refused(name):
-    """The block must end in Refused with this error, and a sentence."""
+def refused(name, *parts):
+    """The block must end in Refused with this error, and a sentence that has all of these parts."""
     try:
         yield
     except wire.Refused as error:
         equal(error.name, name, 'error')
         if len(error.text) < 10:
             raise AssertionError('%s comes without a sentence: %r' % (name, error.text)) from error
+        equal([part for part in parts if part not in error.text], [], 'what is not in %r' % error.text)
         return
     raise AssertionError('%s was expected, but nothing was refused' % name)
 

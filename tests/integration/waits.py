@@ -151,6 +151,31 @@ def times_out(broker, _):
 
 
 @suite.test
+def in_vain(broker, _):
+    """Who waits in vain is told what there is: nothing, an old generation, nothing under a prefix"""
+    with broker.connect() as client, broker.connect() as other:
+        with refused('TIMED_OUT', "nothing was there to get as 'waits/v' within 20 ms", '; wait for longer'):
+            answer(client, wait(client, 'waits/v', wait_ms=20))
+        with refused('TIMED_OUT', "nothing whose name begins with 'waits/' was there to get within 20 ms"):
+            answer(client, wait(client, 'waits/', wire.GET_FIRST, wait_ms=20))
+        make(other, b'1', 'waits/v')
+        replace(other, b'2', 'waits/v')
+        with refused('TIMED_OUT', "'waits/v' is at generation 2, and none above 2 came within 20 ms"):
+            answer(client, wait(client, 'waits/v', newer_than=2, wait_ms=20))
+        serial = wait(client, 'waits/v', newer_than=2, wait_ms=1000)
+        client.ping()
+        other.remove('waits/v')
+        with refused('TIMED_OUT', "nothing was there to get as 'waits/v' within 1000 ms"):
+            answer(client, serial)
+        with refused('FLAGS', 'wait_ms', 'WAIT'):
+            client.get('waits/v', wait_ms=20)
+        with refused('FLAGS', 'must be the only record of its request, and there are 2'):
+            client.call(wire.GET, [{'name': 'waits/v', 'flags': wire.GET_WAIT}] * 2)
+        with refused('NOT_FOUND', 'under serial 12345'):
+            cancel(client, 12345)
+
+
+@suite.test
 def cancelled(broker, _):
     """CANCEL has it refused, and is answered behind that; what does not wait cannot be cancelled"""
     with broker.connect() as client:
