@@ -101,10 +101,9 @@ static int refuse_twice(struct request *request, struct mention *mentions)
         const struct mention *one = &mentions[i - 1], *other = &mentions[i];
         if (compare_mentions(one, other) != 0)
             continue;
-        char sentence[SEALBUF_MAX_TEXT];
-        snprintf(sentence, sizeof(sentence),
-                 "'%.*s' is the name of two records of this atomic request; name each one once", SPAN_ARGS(one->text));
-        refuse_with_remedy(request, SEALBUF_ERR_FLAGS, sentence);
+        refuse_with_remedy(request, SEALBUF_ERR_FLAGS,
+                           "'%.*s' is the name of two records of this atomic request; name each one once",
+                           SPAN_ARGS(one->text));
         return refuse_record(request, one->index > other->index ? one->index : other->index, SEALBUF_ERR_FLAGS);
     }
     return 0;

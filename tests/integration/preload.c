@@ -13,8 +13,8 @@
 #include <fcntl.h>
 #include <glob.h>
 #include <grp.h>
-#include <pwd.h>
 #include <linux/sockios.h>
+#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
