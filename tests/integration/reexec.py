@@ -720,7 +720,9 @@ def stored(*_):
                    lambda: 'what was removed is kept no more: %r' % manager.names())
         def told():
             return [text.split('\n')[0] for text in manager.texts() if text.startswith(('RELOADING=1', 'READY=1'))]
-        eventually(lambda: told()[-1] == 'READY=1', what='the last READY')  # it may come behind the last line of the log
+        # It may come behind the last line of the log.
+        eventually(lambda: told().count('READY=1') == 11 and told()[-1] == 'READY=1',
+                   what=lambda: 'the last READY: %r' % told())
         states = told()
         equal((states[-1], states.count('READY=1'), states.count('RELOADING=1') > 4), ('READY=1', 11, True),
               'what the manager hears: %r' % states)
