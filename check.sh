@@ -114,8 +114,9 @@ step_plain() {
     suite gcc CC=gcc CFLAGS="-O2 -g"
 }
 
+# Single steps and storms take ten times as long here: in short.
 step_sanitize() {
-    suite sanitize CC=clang CFLAGS="-O1 -g" --enable-sanitizers=address,undefined
+    STEPPED=2 ROUNDS=3 suite sanitize CC=clang CFLAGS="-O1 -g" --enable-sanitizers=address,undefined
 }
 
 # The tests of which the broker's threads have a part.
@@ -168,7 +169,7 @@ step_bench() {
 
 # All tests run once more, those that take long in short.
 distcheck() {
-    export STORMS="--kill 5 --again 2 --restart 1 --reexec 2 --disturb 1 --freeze 0" ROUNDS=3
+    export STORMS="--kill 5 --again 2 --restart 1 --reexec 2 --disturb 1 --freeze 0" ROUNDS=3 STEPPED=2
     mkdir -p build/dist
     (cd build/dist && quietly configure.out ../../configure && quietly distcheck.out make -j "$jobs" distcheck)
 }
