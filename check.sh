@@ -142,6 +142,8 @@ cpp_check() {
     for list in LIST TAILQ STAILQ; do
         macros+=("-D${list}_FOREACH(entry,list,field)=while ((entry = next_of(list)))")
     done
+    macros+=("-DTAILQ_FOREACH_REVERSE(entry,list,head,field)=while ((entry = previous_of(list)))"
+        "-DRB_FOREACH(entry,tree,head)=while ((entry = next_of(head)))")
     quietly build/cppcheck.out cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 -j "$(nproc)" \
         --enable=warning,performance,portability --suppress=missingIncludeSystem -D__linux__ -D_GNU_SOURCE \
         -DHAVE_SYSTEMD=1 -DHAVE_SECCOMP=1 -DPACKAGE_VERSION='"0"' "${macros[@]}" -Iproto -Iclient -Idaemon proto client daemon

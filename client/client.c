@@ -353,7 +353,7 @@ static int take_watch_message(sealbuf_client *client, struct call *call, struct 
 {
     client->link.failures = 0;
     client->watch_messages++;
-    if (error < 0) {
+    if (!reply) {
         watch_fail(client, call, error);
     } else if (reply->status < 0) {
         call_remove(client, call);

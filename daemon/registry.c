@@ -231,7 +231,7 @@ static void clear_past_records(struct registry *registry, struct name *name)
     struct name *past;
 
     TAILQ_FOREACH_REVERSE(past, &name->past, past_names, of_current)
-    ledger_clear(registry->buffers->ledger, &past->slot);
+        ledger_clear(registry->buffers->ledger, &past->slot);
 }
 
 bool registry_is_beyond_names(const struct name *name, const struct buffer *buffer, unsigned keep)

@@ -40,6 +40,8 @@ static void add_metadata(struct table *table, const struct sealbuf_info *info)
     CLEANUP(cleanup_free)
     char *text = strdup("");
 
+    if (!text)
+        report_out_of_memory();
     for (; pair < end; pair += strlen(pair) + 1) {
         char *longer;
         if (asprintf(&longer, "%s%s%s", text, *text ? " " : "", pair) < 0)
