@@ -342,7 +342,7 @@ static int check_buffer(struct request *request, const struct bindings *all, con
     if (is_again && binding->metadata.length)
         return refuse_with_remedy(request, SEALBUF_ERR_METADATA,
                                   "another record before has the same buffer; give its metadata in the first one");
-    if (all->adds[all->judged] && more + binding->buffer->name_count >= NAMES_OF_BUFFER)
+    if (is_again && all->adds[all->judged] && more + binding->buffer->name_count >= NAMES_OF_BUFFER)
         return refuse_with_remedy(
             request, SEALBUF_ERR_LIMIT,
             "a buffer has 256 names at most, former generations included; remove some, or publish another buffer");

@@ -17,7 +17,7 @@
 
 /* Between two tries to answer what waits, where no more descriptors may be in flight. */
 #define SHORTEST_PATIENCE_MS 2
-#define LONGEST_PATIENCE_MS  64
+#define LONGEST_PATIENCE_MS  16
 
 void peer_blame(struct peer *peer, const char *reason)
 {
@@ -136,7 +136,7 @@ static void be_patient(struct peer *peer)
 static enum verdict answer_waits(struct peer *peer)
 {
     enum verdict verdict = GO_ON;
-    struct wait *wait;
+    struct wait *wait = NULL;
 
     for (bool first = true; verdict == GO_ON && (wait = wait_next(peer)); first = false) {
         if (!peer_can_be_answered(peer) || (!first && turn_is_over(peer->broker)))
@@ -153,6 +153,8 @@ static enum verdict answer_waits(struct peer *peer)
         }
         peer_hold_back_if_full(peer);
     }
+    if (!wait)
+        peer->patience_ms = 0;
     peer_watch_claims(peer);
     return verdict;
 }
@@ -170,7 +172,7 @@ void peer_take_turn(struct peer *peer)
     } else if (peer_is_held_back(peer) || waits_for_claims(peer)) {
         waits_pass_on(peer);
         return;
-    } else if (peer->is_readable) {
+    } else if (peer->is_readable || peer->patience_ms) { /* it was not listened to while it was held back */
         verdict = peer_read(peer);
     }
     if (verdict == GO_ON)

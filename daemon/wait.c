@@ -140,8 +140,8 @@ static enum access access_to(const struct get_request *in)
     return in->flags & SEALBUF_GET_WRITABLE ? ACCESS_READ_WRITE : ACCESS_READ;
 }
 
-/* By the rules of every GET: DENIED, say, is an answer. */
-static enum looking look(struct request *request, const struct get_request *in, struct search *search)
+/* By the rules of every GET: DENIED, say, is an answer. *for_others: it is there, but not for this one. */
+static enum looking look(struct request *request, const struct get_request *in, struct search *search, bool *for_others)
 {
     struct target target = {0};
     int r;
@@ -153,19 +153,18 @@ static enum looking look(struct request *request, const struct get_request *in, 
                         &target);
     if (r == REQUEST_AGAIN)
         return LOOKING_PAUSED;
-    if (r == SEALBUF_ERR_NOT_FOUND)
-        return LOOKING_NOT_YET;
-    if (r == 0 && in->newer_than && target.name && target.name->generation <= in->newer_than)
-        return LOOKING_NOT_YET;
-    return LOOKING_OVER;
+    *for_others = r == 0 && in->newer_than && target.name && target.name->generation <= in->newer_than;
+    if (r == SEALBUF_ERR_NOT_FOUND && search)
+        *for_others = search->passed_over;
+    return *for_others || r == SEALBUF_ERR_NOT_FOUND ? LOOKING_NOT_YET : LOOKING_OVER;
 }
 
-/* It waits on. For what it was woken alone another one may be allowed to get. */
-static void wait_on(struct wait *wait)
+/* It waits on. What it was woken for alone may be for another one. */
+static void wait_on(struct wait *wait, bool for_others)
 {
     struct search *search = wait->search;
 
-    if (search && search->passed_over)
+    if (for_others)
         pass_on(wait);
     if (wait->ticket)
         wait->peer->chosen = NULL;
@@ -185,9 +184,10 @@ enum looking wait_look(struct wait *wait, struct request *request, struct get_re
         wait->takes_any = true;
     if (wait->takes_any)
         in->newer_than = 0;
-    enum looking looking = look(request, in, wait->search);
+    bool for_others = false;
+    enum looking looking = look(request, in, wait->search, &for_others);
     if (looking == LOOKING_NOT_YET)
-        wait_on(wait);
+        wait_on(wait, for_others);
     else if (looking == LOOKING_OVER && wait->search)
         request->search = *wait->search; /* it goes on where it has found something */
     return looking;
@@ -308,7 +308,8 @@ int wait_begin(struct request *request, const struct get_request *in)
 
     if (wait_check(request, in))
         return 0; /* it is refused for that when it is served */
-    enum looking looking = look(request, in, &request->search);
+    bool for_others;
+    enum looking looking = look(request, in, &request->search, &for_others);
     if (looking == LOOKING_OVER)
         return 0;
     struct wait *wait = begin(request, in, &error);

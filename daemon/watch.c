@@ -270,7 +270,8 @@ void watches_hand_over(struct peer *peer, struct handover *handover)
                          .serial = watch->serial,
                          .owner = watch->owner,
                          .flags = watch->flags,
-                         .told = watch->told || watch->overflowed,
+                         .told = watch->told || watch->overflowed ||
+                                 (watch->walking && watch->flags & SEALBUF_WATCH_NO_SNAPSHOT),
                          .idle = !is_to_be_woken(watch),
                          .name = {watch->prefix, watch->prefix_length},
                      });

@@ -801,5 +801,43 @@ def does_not_leave(_, __):
         equal(broker.process.poll(), None, 'exit status')
 
 
+@suite.test
+def too_old_for_one(broker, _):
+    """What is handed over and too old for the one who is woken for it goes to another one, for whom it is new"""
+    with broker.connect() as producer, broker.connect() as picky, broker.connect() as easy:
+        make(producer, b'1', 'old/job')
+        serials = [wait(picky, 'old/job', newer_than=10), wait(easy, 'old/job', newer_than=1)]
+        picky.ping()
+        easy.ping()
+        make(producer, b'2', 'old/job', flags=wire.PUBLISH_REPLACE | wire.PUBLISH_TAKE)
+        equal(readable(easy, 20), True, 'it is answered')
+        with easy.finish(serials[1]) as reply:
+            equal(reply.records[0]['generation'], 2, 'generation')
+        silent(picky)
+
+
+@suite.test
+def no_room_in_flight(*_):
+    """A connection whose wait cannot be answered, as nothing more may be in flight, goes on being served with all else"""
+    with Broker('--limit', 'in-flight=8') as broker, broker.connect() as client, contextlib.ExitStack() as stack:
+        make(client, b'1', 'flying')
+        later = make(client, b'2')['id']
+        for _ in range(20):
+            hog = stack.enter_context(broker.connect())
+            for _ in range(6):
+                hog.start(wire.GET, [{'name': 'flying'}])
+        with broker.connect() as waiter:
+            wait(waiter, 'later')
+            waiter.ping()
+            client.publish(later, 'later')
+            slowest = 0
+            for _ in range(30):
+                began = time.monotonic()
+                waiter.ping()
+                slowest = max(slowest, time.monotonic() - began)
+        print('# the slowest ping took %.0f ms' % (slowest * 1000))
+        equal(slowest < 1.5, True, 'it is served: %.1f s' % slowest)
+
+
 if __name__ == '__main__':
     suite.main()
