@@ -84,7 +84,7 @@ enum filling { FILL_END, FILL_FULL, FILL_PAUSED };
  */
 static enum filling fill_page(struct request *request, const struct list_request *in)
 {
-    uid_t owner = in->owner == SEALBUF_OWNER_SELF ? request->peer->who.uid : in->owner;
+    uid_t owner = peer_owner(request->peer, in->owner);
     uint32_t limit = in->limit && in->limit < SEALBUF_MAX_RECORDS ? in->limit : SEALBUF_MAX_RECORDS - 1;
     struct name *name = first_name(request, in, owner);
 

@@ -116,6 +116,12 @@ void peer_take_turn(struct peer *peer);
 
 /* Whether what waits may be answered now. */
 bool peer_can_be_answered(const struct peer *peer);
+
+/* Whose names it means by this owner in a request. */
+static inline uid_t peer_owner(const struct peer *peer, uint32_t owner)
+{
+    return owner == SEALBUF_OWNER_SELF ? peer->who.uid : owner;
+}
 /* It gets a turn as soon as it can be answered. */
 void peer_has_ripe_waits(struct peer *peer);
 

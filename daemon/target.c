@@ -127,7 +127,7 @@ static int find_generation(struct request *request, const struct target_request 
 static int find_by_name(struct request *request, const struct target_request *in, enum access access,
                         struct target *target)
 {
-    uid_t owner = in->owner == SEALBUF_OWNER_SELF ? request->peer->who.uid : in->owner;
+    uid_t owner = peer_owner(request->peer, in->owner);
     struct name *name = target_name(request, owner, in->name);
 
     if (!name || is_hidden(request, name, access))
@@ -181,7 +181,7 @@ static void pass_over(struct search *search, const struct name *name)
 int target_first(struct request *request, const struct get_request *in, enum access access, struct search *search,
                  struct target *target)
 {
-    uid_t owner = in->owner == SEALBUF_OWNER_SELF ? request->peer->who.uid : in->owner;
+    uid_t owner = peer_owner(request->peer, in->owner);
     struct span prefix = in->name;
     struct name *name = first_name(&request->broker->registry, owner, prefix, search);
 

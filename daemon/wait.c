@@ -130,11 +130,6 @@ int wait_check(struct request *request, const struct get_request *in)
     return 0;
 }
 
-static uid_t owner_of(const struct peer *peer, const struct get_request *in)
-{
-    return in->owner == SEALBUF_OWNER_SELF ? peer->who.uid : in->owner;
-}
-
 static enum access access_to(const struct get_request *in)
 {
     return in->flags & SEALBUF_GET_WRITABLE ? ACCESS_READ_WRITE : ACCESS_READ;
@@ -243,7 +238,7 @@ static struct wait *put(struct peer *peer, struct span message, uint32_t serial,
 
     if (!wait)
         return NULL;
-    if (changes_attach(changes, &wait->hook, owner_of(peer, in), in->name, searches) < 0) {
+    if (changes_attach(changes, &wait->hook, peer_owner(peer, in->owner), in->name, searches) < 0) {
         free(wait);
         return NULL;
     }
@@ -275,7 +270,7 @@ static int charge(struct peer *peer, size_t length, struct limit_met *met)
 /* What is not there has no generation that another one would have to be newer than. */
 static bool is_unbound(struct request *request, const struct get_request *in)
 {
-    return !registry_find(&request->broker->registry, owner_of(request->peer, in), in->name);
+    return !registry_find(&request->broker->registry, peer_owner(request->peer, in->owner), in->name);
 }
 
 /* NULL: it cannot wait, and *error says why. */

@@ -156,7 +156,7 @@ static int charge(struct peer *peer, uint32_t length, struct limit_met *met)
 
 int watch_begin(struct peer *peer, uint32_t serial, const struct watch_request *in, struct limit_met *met)
 {
-    uid_t owner = in->owner == SEALBUF_OWNER_SELF ? peer->who.uid : in->owner;
+    uid_t owner = peer_owner(peer, in->owner);
     int r = charge(peer, in->name.length, met);
 
     if (r)
